@@ -1,5 +1,6 @@
 import { Attrs, qidType, S } from 'ninep'
 import type { Attr, Qid, Time } from 'ninep'
+import { ACL_ACCESS } from '../acl.ts'
 import { now } from '../clock.ts'
 import type { Owner } from '../translator.ts'
 import type { Directory } from './directory.ts'
@@ -10,7 +11,6 @@ export type Body = Pages | Directory | Target | null
 export class Target { constructor(readonly text: string, readonly bytes: number) {} }
 
 const zero = 0n
-export const ACCESS = 'system.posix_acl_access', DEFAULT = 'system.posix_acl_default'
 
 /** A file: what all its names, nodes and handles share. It ends, and gives back its space, when none of them is left. */
 export class Inode {
@@ -56,11 +56,8 @@ export class Inode {
       valid: mask & Attrs.ACL ? Attrs.ALL | Attrs.ACL : Attrs.ALL, qid: this.qid, mode: this.mode, uid: this.uid, gid: this.gid, nlink: this.nlink,
       rdev: this.rdev, size: pages ? pages.size : body instanceof Target ? body.bytes : body ? 4096 : 0, blksize: 4096,
       blocks: pages ? pages.allocated / 512 : 0, atime: this.atime, mtime: this.mtime, ctime: this.ctime, btime: this.btime, gen,
-      dataVersion: mask & Attrs.DATA_VERSION ? BigInt(this.qid.version) : zero, acl: mask & Attrs.ACL ? this.xattrs?.get(ACCESS) : undefined,
+      dataVersion: mask & Attrs.DATA_VERSION ? BigInt(this.qid.version) : zero, acl: mask & Attrs.ACL ? this.xattrs?.get(ACL_ACCESS) : undefined,
     }
   }
 }
 function later(a: Time, b: Time): boolean { return a.sec > b.sec || (a.sec === b.sec && a.nsec > b.nsec) }
-
-/** What an extended attribute takes of the space: its bytes, and what keeps them. */
-export function xattrCost(name: string, value: Uint8Array): number { return 128 + name.length + value.length }

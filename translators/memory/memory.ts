@@ -3,8 +3,9 @@
 // against `inodes`; a file that was unlinked counts until its last node and handle are closed.
 
 import { randomInt } from 'node:crypto'
-import { AT_REMOVEDIR, direntType, errno, O, S, XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX } from 'ninep'
+import { AT_REMOVEDIR, direntType, errno, nameLength, O, S } from 'ninep'
 import type { Attr, Qid, SetAttr, StatFs } from 'ninep'
+import { ACL_DEFAULT, inherit } from '../acl.ts'
 import { now } from '../clock.ts'
 import { int, parseOptions, size, translator } from '../options.ts'
 import type { Values } from '../options.ts'
@@ -12,10 +13,11 @@ import type { Blobs, Created, DirSink, Handle, Node, Owner, Translator, Volume }
 import { MemoryBlobs } from './blobs.ts'
 import { Directory } from './directory.ts'
 import type { Entry } from './directory.ts'
-import { ACCESS, DEFAULT, Inode, Target, xattrCost } from './inode.ts'
+import { Inode, Target } from './inode.ts'
 import type { Body } from './inode.ts'
 import { BLOCK, Pages } from './pages.ts'
 import { Space } from './space.ts'
+import { chmodXattr, getXattr, inheritAcls, removeXattr, removeXattrs, setXattr } from './xattrs.ts'
 
 const options = {
   size: size({ about: 'bytes of data it may hold', default: 2 ** 30 }),
@@ -39,8 +41,6 @@ export const memory = translator({
 const LINK_COST = 512
 /** tmpfs's number in Rstatfs. */
 const TMPFS_MAGIC = 0x01021994
-/** The longest list of attribute names that Linux reads, bytes. */
-const XATTR_LIST_MAX = 65536
 
 class Memory implements Translator {
   readonly name = 'memory'
@@ -92,10 +92,10 @@ class Memory implements Translator {
   /** To be called when a name, node or handle has gone: with the last of them goes the file. */
   release(inode: Inode): void {
     if (inode.refs > 0 || inode.nlink > 0) return
-    const { body, xattrs } = inode
+    const { body } = inode
     if (body instanceof Pages) body.truncate(0)
     else if (body instanceof Target) this.space.give(body.bytes)
-    if (xattrs) for (const [name, value] of xattrs) this.space.give(xattrCost(name, value))
+    removeXattrs(this.space, inode)
     this.space.files--
   }
   statfs(): StatFs {
@@ -150,7 +150,7 @@ class MemoryNode implements Node {
     return node
   }
   symlink(name: string, target: string, owner: Owner): Node {
-    const body = new Target(target, byteLength(target))
+    const body = new Target(target, nameLength(target))
     if (!this.fs.space.take(body.bytes)) throw errno('ENOSPC', 'symlink', name)
     try { return this.#add(name, S.IFLNK | 0o777, owner, body, 'symlink') } catch (e) {
       this.fs.space.give(body.bytes)
@@ -164,7 +164,10 @@ class MemoryNode implements Node {
   }
   #add(name: string, mode: number, owner: Owner, body: Body, op: string, rdev?: bigint): MemoryNode {
     const names = this.#free(name, op)
-    const inode = this.fs.make(mode, owner, body, rdev)
+    const acl = body instanceof Target ? undefined : this.inode.xattrs?.get(ACL_DEFAULT)
+    const inherited = inherit(acl, mode, body instanceof Directory)
+    const inode = this.fs.make(inherited.mode, owner, body, rdev)
+    try { inheritAcls(this.fs.space, inode, inherited) } catch (e) { this.fs.space.files--; throw e }
     names.add(name, inode)
     this.inode.modified()
     return this.fs.node(inode)
@@ -234,49 +237,10 @@ class MemoryNode implements Node {
     if (to.inode !== this.inode) to.inode.modified()
   }
 
-  getxattr(name: string): Uint8Array {
-    this.#checkXattr(name, 'getxattr', 'ENODATA')
-    const value = this.inode.xattrs?.get(name)
-    if (!value) throw errno('ENODATA', 'getxattr', name)
-    return value
-  }
-  setxattr(name: string, value: Uint8Array, flags: number): void {
-    const { inode } = this
-    this.#checkXattr(name, 'setxattr', 'EPERM')
-    if (flags & ~(XATTR_CREATE | XATTR_REPLACE)) throw errno('EINVAL', 'setxattr', name)
-    if (value.length > XATTR_SIZE_MAX) throw errno('E2BIG', 'setxattr', name)
-    const old = inode.xattrs?.get(name)
-    if (old && flags & XATTR_CREATE) throw errno('EEXIST', 'setxattr', name)
-    if (!old && flags & XATTR_REPLACE) throw errno('ENODATA', 'setxattr', name)
-    if (!old && listLength(inode) + byteLength(name) + 1 > XATTR_LIST_MAX) throw errno('ENOSPC', 'setxattr', name)
-    if (!this.fs.space.take(xattrCost(name, value) - (old ? xattrCost(name, old) : 0))) throw errno('ENOSPC', 'setxattr', name)
-    ;(inode.xattrs ??= new Map()).set(name, Uint8Array.from(value))
-    inode.changed()
-  }
+  getxattr(name: string): Uint8Array { return getXattr(this.inode, name) }
+  setxattr(name: string, value: Uint8Array, flags: number): void { setXattr(this.fs.space, this.inode, name, value, flags) }
   listxattr(): string[] { return this.inode.xattrs ? [...this.inode.xattrs.keys()] : [] }
-  removexattr(name: string): void {
-    const { inode } = this
-    this.#checkXattr(name, 'removexattr', 'EPERM')
-    const old = inode.xattrs?.get(name)
-    if (!old) throw errno('ENODATA', 'removexattr', name)
-    inode.xattrs!.delete(name)
-    if (inode.xattrs!.size === 0) inode.xattrs = undefined
-    this.fs.space.give(xattrCost(name, old))
-    inode.changed()
-  }
-  /** user.* is for files and directories only (else the code given), ACLs not for links, default ones for directories alone. */
-  #checkXattr(name: string, op: string, user: 'ENODATA' | 'EPERM'): void {
-    const { inode } = this
-    if (name === ACCESS || name === DEFAULT) {
-      if (inode.is(S.IFLNK)) throw errno('EOPNOTSUPP', op, name)
-      if (name === DEFAULT && op === 'setxattr' && !inode.is(S.IFDIR)) throw errno('EACCES', op, name)
-      return
-    }
-    const [, space, rest] = /^(user|trusted|security)\.(.*)$/s.exec(name) ?? []
-    if (space === undefined) throw errno('EOPNOTSUPP', op, name)
-    if (rest === '') throw errno('EINVAL', op, name)
-    if (space === 'user' && !inode.is(S.IFREG) && !inode.is(S.IFDIR)) throw errno(user, op, name)
-  }
+  removexattr(name: string): void { removeXattr(this.fs.space, this.inode, name) }
 
   close(): void {
     this.inode.refs--
@@ -322,7 +286,10 @@ function setattr(inode: Inode, attr: SetAttr): void {
   }
   if (uid !== undefined) inode.uid = uid
   if (gid !== undefined) inode.gid = gid
-  if (mode !== undefined) inode.mode = (inode.mode & S.IFMT) | (mode & 0o7777)
+  if (mode !== undefined) {
+    inode.mode = (inode.mode & S.IFMT) | (mode & 0o7777)
+    chmodXattr(inode, mode)
+  }
   if (atime !== undefined) inode.atime = atime === 'now' ? now() : atime
   if (mtime !== undefined) inode.mtime = mtime === 'now' ? now() : mtime
   if (mode !== undefined || uid !== undefined || gid !== undefined || atime !== undefined || mtime !== undefined || ctime !== undefined) inode.changed()
@@ -383,18 +350,4 @@ class DirectoryHandle extends MemoryHandle {
     return this.names.list(Number(cookie), this.#end, ({ name, cookie }, inode) =>
       sink.add(inode.qid.path, direntType(inode.mode), BigInt(cookie), name, mask ? inode.attr(mask, this.fs.gen) : undefined))
   }
-}
-
-/** The bytes that attribute names take in a list. */
-function listLength(inode: Inode): number {
-  let sum = 0
-  if (inode.xattrs) for (const name of inode.xattrs.keys()) sum += byteLength(name) + 1
-  return sum
-}
-
-/** How many bytes a name or target has: a lone surrogate U+DC80..U+DCFF stands for one. */
-function byteLength(text: string): number {
-  let lone = 0
-  for (const c of text) if (c >= '\udc80' && c <= '\udcff') lone++
-  return Buffer.byteLength(text) - 2 * lone
 }
