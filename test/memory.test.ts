@@ -3,6 +3,7 @@ import { AT_REMOVEDIR, Attrs, errnos, isErrno, O, S } from 'ninep'
 import type { Code } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { ACL_ACCESS, ACL_DEFAULT, formatAcl, parseAcl } from '../translators/acl.ts'
 import { memory } from '../translators/memory/memory.ts'
 import type { Awaitable, DirSink, Handle, Node, Translator } from '../translators/translator.ts'
 
@@ -90,5 +91,179 @@ test('inodes are counted to the last', async () => {
   await (await dir.mkdir('e', 0o755, root)).close()
   assert.is((await dir.statfs()).ffree, 0)
 })
+
+test('writes, cuts and reads at random are those of one long array', async () => {
+  await using t = await memory({ size: 2 ** 20 })
+  await using dir = await t.attach('')
+  await using h = await file(dir, 'f')
+  await using other = await file(dir, 'other')            // shares the slabs
+  const random = generator(7), length = 500_000
+  let model = Buffer.alloc(0)
+  for (let i = 0; i < 4000; i++) {
+    const offset = random(length), n = random(random(2) ? 10_000 : 200_000)
+    if (random(3) > 0) {
+      const bytes = randomBytes(n)
+      let wrote = 0
+      try { wrote = await h.write(bytes, offset) } catch (e) { if (!isErrno(e, 'ENOSPC')) throw e }
+      if (wrote > 0) {
+        if (offset + wrote > model.length) model = Buffer.concat([model, Buffer.alloc(offset + wrote - model.length)])
+        model.set(bytes.subarray(0, wrote), offset)
+      }
+    } else if (random(2)) {
+      await h.setattr({ size: offset })
+      model = offset < model.length ? Buffer.from(model.subarray(0, offset)) : Buffer.concat([model, Buffer.alloc(offset - model.length)])
+    } else {
+      await other.setattr({ size: 0 })
+      try { await other.write(randomBytes(random(300_000) + 1), random(100_000)) } catch (e) { if (!isErrno(e, 'ENOSPC')) throw e }
+    }
+    const from = random(length)
+    assert.ok(model.subarray(from, from + 70_000).equals(await h.read(Buffer.alloc(70_000, 255), from)), `step ${i}`)
+    const taken = ((await h.getattr(Attrs.ALL)).blocks + (await other.getattr(Attrs.ALL)).blocks) * 512
+    assert.is((await used(t)).bytes, taken)
+  }
+})
+
+test('nothing written to one file shows in the holes of another', async () => {
+  await using t = await memory({})
+  await using dir = await t.attach('')
+  const old = await file(dir, 'old')
+  await old.write(Buffer.alloc(2 ** 20, 0x55), 0)
+  await dir.unlinkat('old', 0)
+  await old.close()
+  await using h = await file(dir, 'new')
+  for (let i = 0; i < 16; i++) await h.write(new Uint8Array([1]), i * 65536 + 60_000)
+  const bytes = await h.read(new Uint8Array(2 ** 20), 0)
+  assert.is(bytes.reduce((sum, b) => sum + b), 16)
+})
+
+test('100 000 names: listed once each though they go on the way, and from any cookie', async () => {
+  await using t = await memory({})
+  await using dir = await t.attach('')
+  for (let i = 0; i < 100_000; i++) await (await dir.symlink(`n${i}`, 'x', root)).close()
+  await using h = await dir.open(O.RDONLY)
+  const all = await names(h)
+  assert.is(new Set(all.map(([name]) => name)).size, 100_000)
+  assert.equal(await names(h, all[49_999]![1], 3), all.slice(50_000, 50_003))
+
+  const seen: string[] = []
+  for (let cookie = 0n; ;) {
+    const some = await names(h, cookie, 100)
+    if (some.length === 0) break
+    cookie = some.at(-1)![1]
+    for (const [i, [name]] of some.entries()) {
+      seen.push(name)
+      if (i % 10 > 0) await dir.unlinkat(name, 0)         // and one in ten stays
+      else await dir.renameat(name, dir, `${name}-seen`)
+    }
+  }
+  assert.is(seen.length, 100_000, 'what was renamed is not found again')
+  assert.is(new Set(seen).size, 100_000)
+  const left = await names(h)
+  assert.is(left.length, 10_000)
+  assert.ok(left.every(([name]) => name.endsWith('-seen')))
+  assert.equal(await names(h, all[50_000]![1]), left, 'a cookie of one that is gone')
+})
+
+test('a name that is replaced keeps its place in a listing', async () => {
+  await using t = await memory({})
+  await using dir = await t.attach('')
+  for (const name of ['a', 'b', 'c']) await (await file(dir, name)).close()
+  await using h = await dir.open(O.RDONLY)
+  const [[, cookie]] = await names(h, 0n, 1) as [[string, bigint]]
+  await dir.renameat('c', dir, 'a')
+  assert.equal((await names(h, cookie)).map(([name]) => name), ['b'])
+  assert.equal((await names(h, 0n)).map(([name]) => name), ['a', 'b'])
+})
+
+test('a second instance counts from the same numbers, but not in the same generation', async () => {
+  await using a = await memory({})
+  await using b = await memory({})
+  await using x = await a.attach('')
+  await using y = await b.attach('')
+  const [p, q] = [await x.getattr(Attrs.ALL), await y.getattr(Attrs.ALL)]
+  assert.is(p.qid.path, q.qid.path)
+  assert.is.not(p.gen, q.gen)
+  assert.is.not(x.volume, y.volume)
+  await fails('EXDEV', () => x.link(y, 'l'))
+  await fails('EXDEV', () => x.renameat('f', y, 'f'))
+})
+
+test('second names and attributes take of the size, and give it back', async () => {
+  await using t = await memory({ size: 8192 })
+  await using dir = await t.attach('')
+  const { node, handle } = await dir.create('f', O.RDWR, 0o644, root)
+  for (let i = 0; i < 16; i++) await dir.link(node, `l${i}`)
+  await fails('ENOSPC', () => dir.link(node, 'more'))
+  await fails('ENOSPC', () => handle.write(new Uint8Array(1), 0))
+  await fails('ENOSPC', () => node.setxattr('user.a', new Uint8Array(1), 0))
+  await fails('ENOSPC', () => dir.symlink('s', 'target', root))
+  for (let i = 0; i < 16; i++) await dir.unlinkat(`l${i}`, 0)
+  assert.is((await node.getattr(Attrs.NLINK)).nlink, 1)
+  await node.setxattr('user.a', new Uint8Array(5000), 0)
+  await fails('ENOSPC', () => handle.write(new Uint8Array(1), 0))
+  await dir.unlinkat('f', 0)
+  await handle.close()
+  assert.is((await used(t)).bytes, 8192, 'the node still stands for it')
+  await node.close()
+  assert.equal(await used(t), { bytes: 0, files: 1 })
+})
+
+test('limits can be changed while it runs, below what is held too', async () => {
+  await using t = await memory({ size: 2 ** 20, inodes: 10 })
+  await using dir = await t.attach('')
+  await using h = await file(dir, 'f')
+  await h.write(new Uint8Array(65536), 0)
+  assert.ok(await t.reconfigure!({ size: '16KiB', inodes: 1 }))
+  const { bfree, ffree } = await dir.statfs()
+  assert.equal([bfree, ffree], [0, 0])
+  await fails('ENOSPC', () => h.write(new Uint8Array(1), 65536))
+  await h.write(new Uint8Array(65536), 0)
+  await fails('ENOSPC', () => dir.mkdir('d', 0o755, root))
+  await t.reconfigure!({ size: '1MiB' })
+  assert.is(await h.write(new Uint8Array(9), 65536), 9)
+})
+
+test('a default ACL is inherited, and chmod moves the mask', async () => {
+  await using t = await memory({})
+  await using dir = await t.attach('')
+  const acl = formatAcl([[1, 7], [2, 6, 1000], [4, 5], [0x10, 7], [0x20, 0]].map(([tag, perm, id = 0xffffffff]) => ({ tag: tag!, perm: perm!, id })))
+  await dir.setxattr(ACL_DEFAULT, acl, 0)
+  await using sub = await dir.mkdir('d', 0o775, root)
+  const { node, handle } = await dir.create('f', O.RDWR, 0o640, root)
+  await handle.close()
+  assert.equal(await sub.getxattr(ACL_DEFAULT), acl)
+  assert.is((await node.getattr(Attrs.ALL)).mode, S.IFREG | 0o640)
+  assert.equal((await node.getattr(Attrs.ACL)).acl, await node.getxattr(ACL_ACCESS))
+  await node.setattr({ mode: 0o604 })
+  assert.equal(parseAcl(await node.getxattr(ACL_ACCESS))!.map((e) => e.perm), [6, 6, 5, 0, 4])
+  await node.setxattr(ACL_ACCESS, formatAcl([{ tag: 1, perm: 6, id: 0 }, { tag: 4, perm: 4, id: 0 }, { tag: 0x20, perm: 0, id: 0 }]), 0)
+  await fails('ENODATA', () => node.getxattr(ACL_ACCESS))
+  assert.is((await node.getattr(Attrs.ALL)).mode & 0o777, 0o640)
+  await fails('EINVAL', () => node.setxattr(ACL_ACCESS, acl.subarray(0, 12), 0))
+  await fails('EACCES', () => node.setxattr(ACL_DEFAULT, acl, 0))
+  await node.close()
+})
+
+test('a million empty files take less than 1 KiB each', async () => {
+  await using t = await memory({ inodes: 110_000 })
+  await using dir = await t.attach('')
+  const before = process.memoryUsage().heapUsed           // what garbage there is only adds
+  for (let i = 0; i < 100_000; i++) {
+    const { node, handle } = await dir.create(`a-name-of-common-length-${i}`, O.RDWR, 0o644, root)
+    await handle.close()
+    await node.close()
+  }
+  assert.ok((process.memoryUsage().heapUsed - before) / 100_000 < 1024)
+})
+
+/** Whole numbers in [0, n), the same for the same seed (mulberry32). */
+function generator(seed: number): (n: number) => number {
+  return (n) => {
+    seed = (seed + 0x6d2b79f5) | 0
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 2 ** 32 * n)
+  }
+}
 
 test.run()

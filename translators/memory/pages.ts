@@ -1,10 +1,7 @@
 import { errno } from 'ninep'
+import { BLOCK, PAGE } from './arena.ts'
 import type { Space } from './space.ts'
 
-/** Bytes of file that one page covers. */
-const PAGE = 65536
-/** What pages grow by, and so the unit in which data take space. */
-export const BLOCK = 4096
 /** The end of the largest file: offsets are numbers. */
 export const MAX_SIZE = Number.MAX_SAFE_INTEGER
 
@@ -72,8 +69,11 @@ export class Pages {
       if (capacity <= from || !this.space.take(capacity - held)) return old
     }
     this.allocated += capacity - held
-    const page = Buffer.allocUnsafeSlow(capacity)
-    if (old) page.set(old)
+    const page = this.space.arena.alloc(capacity / BLOCK)
+    if (old) {
+      page.set(old)
+      this.space.arena.free(old)
+    }
     if (from > held) page.fill(0, held, from)
     if (to < capacity) page.fill(0, to)
     this.#set(index, page)
@@ -90,10 +90,10 @@ export class Pages {
     const last = Math.floor(size / PAGE), keep = size - last * PAGE
     const page = this.#get(last)
     if (page && keep < page.length) {
-      const capacity = Math.ceil(keep / BLOCK) * BLOCK
-      this.#set(last, capacity === 0 ? undefined : capacity < page.length ? Uint8Array.prototype.slice.call(page, 0, capacity) : page)
+      const blocks = Math.ceil(keep / BLOCK)
+      if (blocks * BLOCK < page.length) this.#free(page, blocks)
+      this.#set(last, blocks > 0 ? page.subarray(0, blocks * BLOCK) : undefined)
       this.#get(last)?.fill(0, keep)
-      this.#give(page.length - capacity)
     }
     if (!this.#rest) return
     const end = Math.floor((this.size - 1) / PAGE)
@@ -106,9 +106,12 @@ export class Pages {
     const page = this.#rest!.get(index)
     if (!page) return
     this.#rest!.delete(index)
-    this.#give(page.length)
+    this.#free(page, 0)
   }
-  #give(bytes: number): void {
+  /** Gives back the blocks of a page from that one on. */
+  #free(page: Uint8Array, from: number): void {
+    const bytes = page.length - from * BLOCK
+    this.space.arena.free(page, from)
     this.allocated -= bytes
     this.space.give(bytes)
   }

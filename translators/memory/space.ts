@@ -1,5 +1,8 @@
+import { Arena } from './arena.ts'
+
 /** What an instance may hold and does: bytes, and files. */
 export class Space {
+  readonly arena = new Arena()
   used = 0
   files = 0
   constructor(public size: number, public inodes: number) {}
