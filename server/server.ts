@@ -1,1 +1,154 @@
-export {}
+// A server: translators at their paths, listeners, sessions.
+
+import { closeSync } from 'node:fs'
+import { Socket } from 'node:net'
+import type { Log } from '../translators/options.ts'
+import type { Translator } from '../translators/translator.ts'
+import { dupCloexec } from '../translators/sys.ts'
+import { Connection } from './connection.ts'
+import { Gate } from './gate.ts'
+import { Identity } from './identity.ts'
+import { defaultLimits } from './limits.ts'
+import type { Limits } from './limits.ts'
+import { listen, parseListen } from './listen.ts'
+import type { Listener } from './listen.ts'
+import { LockTable } from './locks.ts'
+import { Namespace } from './namespace.ts'
+import { inheritedPeer, peerOf } from './peer.ts'
+import { Session } from './session.ts'
+import type { Shared } from './session.ts'
+import type { AttachRules } from './users.ts'
+
+export interface ServerConfig {
+  /** URLs: see listen.ts. */
+  readonly listen: readonly string[]
+  /** Running translators by absolute path; the server owns them from here. */
+  readonly namespace: ReadonlyMap<string, Translator>
+  /** Rules by path of the namespace. */
+  readonly attach?: ReadonlyMap<string, AttachRules>
+  /** A folder that outlives restarts. */
+  readonly state?: string
+  readonly limits?: Partial<Limits>
+  readonly log?: Log
+}
+
+export interface Server extends AsyncDisposable {
+  /** Where it is reached, in the order of `listen`. */
+  readonly urls: readonly string[]
+  /** Connections that are open now. */
+  readonly connections: number
+  /** Accepts no more, answers what was accepted, ends all connections, syncs and closes all translators. */
+  stop(): Promise<void>
+  /** Ends all connections at once, whatever is under way: then stop() has nothing to wait for. */
+  stopNow(): void
+}
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** Starts serving. Throws an Error that names the place and the remedy; then nothing is left running, the translators neither. */
+export async function serve(config: ServerConfig): Promise<Server> {
+  const log = config.log ?? silent, limits: Limits = { ...defaultLimits, ...config.limits }
+  const attach = config.attach ?? new Map<string, AttachRules>()
+  let namespace: Namespace | undefined
+  const listeners: Listener[] = []
+  try {
+    for (const url of config.listen) mayListen(url, attach)
+    namespace = await Namespace.assemble(config.namespace, new Identity(config.state), log)
+    const running = new Running(namespace, new Gate(attach), limits, log, listeners)
+    for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url)))
+    return running
+  } catch (e) {
+    for (const listener of listeners) listener.close()
+    if (namespace) await namespace.close()
+    else for (const translator of config.namespace.values()) await translator.close()
+    throw e
+  }
+}
+
+/** Beyond loopback and unix sockets, a line must say who may come in. */
+function mayListen(url: string, attach: ReadonlyMap<string, AttachRules>): void {
+  const address = parseListen(url)
+  if (address.kind !== 'tcp' || address.loopback) return
+  if ([...attach.values()].some(({ from }) => from.lines.length > 0)) return
+  throw new Error(`${url}: is not loopback, and no attach point says who may come in. Write under "attach", "/": from: [192.0.2.0/24]`)
+}
+
+class Running implements Server {
+  #sessions = new Set<Session>()
+  #later: Session[] = []
+  #shared: Shared
+  #count = 0
+  #stopped: Promise<void> | undefined
+  #empty: (() => void) | undefined
+  constructor(private readonly namespace: Namespace, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
+    this.#shared = { namespace, locks: new LockTable(), gate, limits, log, later: (session) => this.#finishLater(session) }
+  }
+
+  get urls(): readonly string[] { return this.listeners.map(({ url }) => url) }
+  get connections(): number { return this.#sessions.size }
+
+  accept(socket: Socket, url: string): void {
+    if (this.#sessions.size >= this.limits.connections) {
+      this.log.warn({ url, limit: this.limits.connections }, 'too many connections: one was turned away')
+      socket.destroy()
+      return
+    }
+    const name = `${url}#${++this.#count}`
+    const peer = url.startsWith('fd:') ? Promise.resolve(inheritedPeer()) : peerOf(socket)
+    const session = new Session(this.#shared, peer, name)
+    session.onGone = () => {
+      clearTimeout(timer)
+      this.#sessions.delete(session)
+      if (this.#sessions.size === 0) this.#empty?.()
+    }
+    const timer = setTimeout(() => {
+      if (!session.versioned) session.connection.destroy(`no Tversion within ${this.limits['version-timeout']} s`)
+    }, this.limits['version-timeout'] * 1000)
+    timer.unref()
+    this.#sessions.add(session)
+    try { session.connection = new Connection(session, (onread) => adopt(socket, onread)) } catch (e) {
+      this.log.warn({ url, err: e }, 'a connection could not be taken over')
+      socket.destroy()
+      session.onGone()
+    }
+  }
+
+  /** Sessions whose requests settled in this turn answer together: one write each. */
+  #finishLater(session: Session): void {
+    if (this.#later.push(session) > 1) return
+    setImmediate(() => { for (const each of this.#later.splice(0)) each.finish() })
+  }
+
+  stop(): Promise<void> {
+    return this.#stopped ??= (async () => {
+      for (const listener of this.listeners) listener.close()
+      if (this.#sessions.size > 0) {
+        const empty = new Promise<void>((resolve) => { this.#empty = resolve })
+        for (const session of [...this.#sessions]) session.stop()
+        await empty
+      }
+      await this.namespace.close()
+    })()
+  }
+  stopNow(): void {
+    for (const session of [...this.#sessions]) session.connection.destroy()
+  }
+  async [Symbol.asyncDispose](): Promise<void> { await this.stop() }
+}
+
+/**
+ * The same connection as a socket that reads where we say. Node gives accepted sockets no such option, but takes a
+ * descriptor: so a duplicate is made, and the socket that was accepted is let go, which ends nothing.
+ */
+function adopt(accepted: Socket, onread: { buffer: () => Buffer; callback: (n: number) => boolean }): Socket {
+  const fd = dupCloexec((accepted as unknown as { _handle: { fd: number } })._handle.fd)
+  accepted.destroy()
+  try {
+    // highWaterMark 1: whatever the kernel did not take at once is followed by a 'drain'
+    const options = { fd, readable: true, writable: true, allowHalfOpen: true, writableHighWaterMark: 1, onread }
+    return new Socket(options as unknown as ConstructorParameters<typeof Socket>[0])
+  } catch (e) {
+    closeSync(fd)
+    throw e
+  }
+}

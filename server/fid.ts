@@ -1,0 +1,71 @@
+// What a client's number stands for.
+
+import type { Handle } from '../translators/translator.ts'
+import type { AttachRules } from './users.ts'
+import type { File } from './namespace.ts'
+import type { User } from './permission.ts'
+
+/** One Tattach: who came in, where, under which rules. Shared by all fids that descend from it. */
+export interface Attach { readonly user: User; readonly rules: AttachRules; readonly root: File }
+
+/** An extended attribute on its way: a value being read, or one being written until its clunk. */
+export type Xattr =
+  | { readonly writing: false; readonly value: Uint8Array }
+  | { readonly writing: true; readonly name: string; readonly size: number; readonly flags: number; value: Uint8Array | null; got: number }
+
+export class Fid {
+  handle: Handle | null = null
+  /** As it was opened: O bits. */
+  flags = 0
+  xattr: Xattr | null = null
+  /** The name it was reached by, for Tremove and Trename; renames of ours keep it true. null: by '..', or the root. */
+  dir: File | null = null
+  name = ''
+  /** reserved: the number is taken, and nothing stands behind it yet. */
+  state: 'reserved' | 'ready' | 'opening' | 'gone' = 'ready'
+  /** Its last read had to wait, and the next one will. */
+  waits = false
+  /** Requests at work on it: its handle closes when it is gone and they are done. */
+  uses = 0
+  /** The next fid that names the same file, and the one before. */
+  next: Fid | null = null
+  #before: Fid | null = null
+  /** file: retained for it. */
+  constructor(readonly number: number, public file: File, readonly attach: Attach) { this.#link() }
+
+  /** The name that this fid was reached by; takes its own hold of the directory. */
+  reachedBy(dir: File | null, name: string): void {
+    dir?.retain()
+    this.dir?.release()
+    this.dir = dir
+    this.name = name
+  }
+  /** Stands for another file from here on, which was retained for it. */
+  become(file: File): void {
+    this.#unlink()
+    this.file.release()
+    this.file = file
+    this.#link()
+  }
+  /** Lets go of what it names. The handle is closed apart. */
+  drop(): void {
+    this.state = 'gone'
+    this.#unlink()
+    this.file.release()
+    this.dir?.release()
+    this.dir = null
+    this.xattr = null
+  }
+  #link(): void {
+    const first = this.file.fids
+    if (first) first.#before = this
+    this.next = first
+    this.#before = null
+    this.file.fids = this
+  }
+  #unlink(): void {
+    if (this.#before) this.#before.next = this.next
+    else this.file.fids = this.next
+    if (this.next) this.next.#before = this.#before
+  }
+}

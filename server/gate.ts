@@ -1,0 +1,32 @@
+// Who comes in, as whom: Tattach's claims against what the peer may claim and what the attach point says.
+
+import { NONUNAME } from 'ninep'
+import { admit } from './peer.ts'
+import type { Peer } from './peer.ts'
+import type { Attach } from './fid.ts'
+import { NOBODY, UserDatabase, attachRules } from './users.ts'
+import type { AttachRules } from './users.ts'
+
+export class Gate {
+  #users = new UserDatabase()
+  #points: { readonly prefix: string; readonly rules: AttachRules }[]
+  /** rules: by path of the namespace; an attach name goes by the longest that it lies at or below, else by the defaults. */
+  constructor(rules: ReadonlyMap<string, AttachRules>) {
+    const all = new Map(rules)
+    if (!all.has('/')) all.set('/', attachRules())
+    this.#points = [...all].map(([path, rules]) => ({ prefix: path.endsWith('/') ? path : path + '/', rules }))
+      .sort((a, b) => b.prefix.length - a.prefix.length)
+  }
+
+  /**
+   * The user that a claim makes, and the rules he is under. nUname counts where it is given, else the name; a name that the
+   * host does not know is nobody. EPERM: the peer may not claim that.
+   */
+  async admit(peer: Peer, uname: string, nUname: number, aname: string): Promise<Omit<Attach, 'root'>> {
+    const claimed = nUname !== NONUNAME ? nUname : await this.#users.uidOf(uname) ?? NOBODY
+    const at = `/${aname.split('/').filter((name) => name !== '').join('/')}/`.replace('//', '/')
+    const { rules } = this.#points.find(({ prefix }) => at.startsWith(prefix))!
+    const user = await this.#users.user(admit(peer, rules, claimed))
+    return { user, rules }
+  }
+}

@@ -1,0 +1,75 @@
+// Tgetattr, Tsetattr, Tstatfs.
+
+import { Attrs, O, SetAttrs, errno } from 'ninep'
+import type { Attr, Fields, SetAttr } from 'ninep'
+import { drive, get } from '../drive.ts'
+import type { Steps } from '../drive.ts'
+import type { Fid } from '../fid.ts'
+import { changes } from '../permission.ts'
+import type { Request } from '../request.ts'
+import type { Session } from '../session.ts'
+import type { Uids } from '../users.ts'
+import { NOTHING, attrOf, mayChange } from './common.ts'
+import type { Handlers } from './handlers.ts'
+
+export const attributes: Pick<Handlers, 'Tgetattr' | 'Tsetattr' | 'Tstatfs'> = {
+  Tgetattr(session, { fid: number, mask }, request) {
+    const fid = session.file(number, 'getattr')
+    const asked = (mask & Attrs.ALL) | Attrs.BASIC
+    if (!fid.handle) {
+      const attr = fid.file.node.getattr(asked)
+      return attr instanceof Promise ? attr.then((attr) => shown(fid, attr)) : shown(fid, attr)
+    }
+    const { handle } = fid, attr = session.using(fid, request, () => handle.getattr(asked))
+    return attr instanceof Promise ? attr.then((attr) => shown(fid, attr)) : shown(fid, attr)
+  },
+
+  Tsetattr: (session, fields, request) => drive(setattr(session, fields, request)),
+
+  Tstatfs(session, { fid: number }) {
+    const stat = session.file(number, 'statfs').file.node.statfs()
+    return stat
+  },
+}
+
+/** Attributes as this client sees them: the wire's identity, and mapped owners. */
+function shown({ file, attach: { rules: { uids } } }: Fid, attr: Attr): Fields<'Rgetattr'> {
+  const { qid } = attr
+  return {
+    valid: attr.valid & Attrs.ALL, qid: { type: qid.type, version: qid.version, path: file.wire },
+    mode: attr.mode, uid: uids.toClient(attr.uid), gid: attr.gid, nlink: attr.nlink, rdev: attr.rdev,
+    size: attr.size, blksize: attr.blksize, blocks: attr.blocks, atime: attr.atime, mtime: attr.mtime, ctime: attr.ctime, btime: attr.btime,
+    gen: attr.gen, dataVersion: attr.dataVersion,
+  }
+}
+
+function* setattr(session: Session, fields: Fields<'Tsetattr'>, request: Request): Steps<Fields<'Rsetattr'>> {
+  const fid = session.file(fields.fid, 'setattr'), { attach, handle, file } = fid
+  const wanted = wish(fields, attach.rules.uids)
+  if (Object.keys(wanted).length === 0) return NOTHING
+  mayChange(attach, 'setattr')
+  const writable = handle !== null && (fid.flags & O.ACCMODE) !== O.RDONLY
+  yield* get(session.using(fid, request, () => drive(function* (): Steps<void> {
+    const set = changes(attach.user, yield* get(attrOf(fid)), wanted, handle && { writable }, fid.name)
+    yield* get(handle && (writable || set.size === undefined) ? handle.setattr(set) : file.node.setattr(set))
+  }())))
+  return NOTHING
+}
+
+/** What the bits of Tsetattr ask for. */
+function wish({ valid, mode, uid, gid, size, atime, mtime }: Fields<'Tsetattr'>, uids: Uids): SetAttr {
+  if (valid & SetAttrs.SIZE && size > Number.MAX_SAFE_INTEGER) throw errno(size >= 2 ** 63 ? 'EINVAL' : 'EFBIG', 'setattr', 'size')
+  return {
+    ...(valid & SetAttrs.MODE && { mode: mode & 0o7777 }),
+    ...(valid & SetAttrs.UID && { uid: uids.toServed(uid) }),
+    ...(valid & SetAttrs.GID && { gid }),
+    ...(valid & SetAttrs.SIZE && { size }),
+    ...(valid & SetAttrs.ATIME && { atime: valid & SetAttrs.ATIME_SET ? checkTime(atime) : 'now' as const }),
+    ...(valid & SetAttrs.MTIME && { mtime: valid & SetAttrs.MTIME_SET ? checkTime(mtime) : 'now' as const }),
+    ...(valid & SetAttrs.CTIME && { ctime: 'now' as const }),
+  }
+}
+function checkTime(time: Attr['mtime']): Attr['mtime'] {
+  if (!(time.nsec >= 0 && time.nsec < 1e9) || !Number.isSafeInteger(time.sec)) throw errno('EINVAL', 'setattr', 'time')
+  return time
+}

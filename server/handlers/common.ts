@@ -1,0 +1,46 @@
+// What handlers share: checks at the door.
+
+import { NAME_MAX, errno, nameLength } from 'ninep'
+import type { Attr, Qid } from 'ninep'
+import type { Awaitable } from '../../translators/translator.ts'
+import type { Attach, Fid } from '../fid.ts'
+import type { File } from '../namespace.ts'
+import { NEEDED } from '../permission.ts'
+
+export const NOTHING = {} as const
+
+/** A name to be made, moved or removed: one component that is neither '.' nor '..'. */
+export function checkName(name: string, op: string): void {
+  if (name === '.' || name === '..') throw errno('EEXIST', op, name)
+  checkComponent(name, op)
+}
+/** A name to be looked up. */
+export function checkComponent(name: string, op: string): void {
+  if (name === '' || name.includes('/') || name.includes('\0')) throw errno('EINVAL', op, name)
+  if (name.length > NAME_MAX || (name.length > NAME_MAX / 3 && nameLength(name) > NAME_MAX)) throw errno('ENAMETOOLONG', op, name)
+}
+
+/** Refuses changes where the client came in read-only. */
+export function mayChange(attach: Attach, op: string): void {
+  if (attach.rules.readOnly) throw errno('EROFS', op)
+}
+
+/** The identity that clients see. */
+export function qidOf(file: File): Qid {
+  const { type, version } = file.node.qid
+  return { type, version, path: file.wire }
+}
+
+/** A directory for a name operation. */
+export function directory(fid: Fid, op: string): File {
+  if (!fid.file.isDirectory) throw errno('ENOTDIR', op)
+  return fid.file
+}
+
+/** A name in a directory that is a mount point, or leads to one, stays as it is. */
+export function notMounted(dir: File, name: string, op: string): void {
+  if (dir.place?.children.has(name)) throw errno('EBUSY', op, name)
+}
+
+/** What permission asks for: by the handle where there is one, for it outlives the name. */
+export function attrOf(fid: Fid): Awaitable<Attr> { return (fid.handle ?? fid.file.node).getattr(NEEDED) }

@@ -1,0 +1,169 @@
+// Tmkdir, Tsymlink, Tmknod, Tlink, Treadlink, Trename, Trenameat, Tunlinkat: names in directories.
+
+import { AT_REMOVEDIR, Attrs, S, errno, isErrno } from 'ninep'
+import type { Attr, Fields } from 'ninep'
+import type { Awaitable, Node, Owner } from '../../translators/translator.ts'
+import { drive, get } from '../drive.ts'
+import type { Steps } from '../drive.ts'
+import type { Fid } from '../fid.ts'
+import type { File } from '../namespace.ts'
+import { NEEDED, mayCreate, mayLink, mayMknod, mayRename, mayUnlink, newFile } from '../permission.ts'
+import type { Session } from '../session.ts'
+import { NOTHING, checkName, directory, mayChange, notMounted, qidOf } from './common.ts'
+import type { Handlers } from './handlers.ts'
+
+export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 'Treadlink' | 'Trename' | 'Trenameat' | 'Tunlinkat'> = {
+  Tmkdir: (session, { dfid, name, mode, gid }) =>
+    drive(make(session, dfid, name, 'mkdir', mode, gid, true, (dir, mode, owner) => dir.mkdir(name, mode, owner))),
+
+  Tsymlink(session, { dfid, name, target, gid }) {
+    if (target === '' || target.includes('\0')) throw errno('EINVAL', 'symlink', target)
+    return drive(make(session, dfid, name, 'symlink', 0o777, gid, false, (dir, _mode, owner) => dir.symlink(name, target, owner)))
+  },
+
+  Tmknod(session, { dfid, name, mode, major, minor, gid }) {
+    const type = mode & S.IFMT, device = type === S.IFCHR || type === S.IFBLK
+    const rdev = device ? BigInt((minor & 0xff) | (major & 0xfff) << 8) | BigInt(minor & ~0xff) << 12n : 0n
+    return drive(make(session, dfid, name, 'mknod', mode, gid, false, (dir, mode, owner) => dir.mknod(name, type | mode, rdev, owner),
+      (attach, attr) => mayMknod(attach.user, attr, mode, rdev, name)))
+  },
+
+  Tlink: (session, fields) => drive(link(session, fields)),
+
+  Treadlink(session, { fid }) {
+    const { file } = session.file(fid, 'readlink')
+    if (file.node.qid.type !== 0x02) throw errno('EINVAL', 'readlink')
+    const target = file.node.readlink()
+    return target instanceof Promise ? target.then((target) => ({ target })) : { target }
+  },
+
+  Trename(session, { fid: number, dfid, name }) {
+    const fid = session.file(number, 'rename'), { file, dir } = fid
+    if (file === fid.attach.root || file.place) throw errno('EBUSY', 'rename', name)
+    if (!dir) throw errno('EINVAL', 'rename: reached by "..": use Trenameat')
+    return drive(rename(session, fid, dir, fid.name, session.file(dfid, 'rename'), name))
+  },
+  Trenameat(session, { olddirfid, oldname, newdirfid, newname }) {
+    const from = session.file(olddirfid, 'renameat')
+    return drive(rename(session, from, directory(from, 'renameat'), oldname, session.file(newdirfid, 'renameat'), newname))
+  },
+
+  Tunlinkat: (session, fields) => drive(unlink(session, fields)),
+}
+
+type Make = (dir: Node, mode: number, owner: Owner) => Awaitable<Node>
+/** What mkdir, symlink and mknod share: the directory stays what its fid stands for. */
+function* make(
+  session: Session, dfid: number, name: string, op: string, mode: number, gid: number, isDirectory: boolean, run: Make,
+  may = (attach: Fid['attach'], attr: Attr) => mayCreate(attach.user, attr, name),
+): Steps<{ qid: ReturnType<typeof qidOf> }> {
+  const { file, attach } = session.file(dfid, op)
+  if (!file.isDirectory) throw errno('ENOTDIR', op, name)
+  checkName(name, op)
+  if (file.place?.children.has(name)) throw errno('EEXIST', op, name)
+  file.retain()
+  try {
+    const attr = yield* get(file.node.getattr(NEEDED))
+    yield* allowed(file, name, () => { may(attach, attr); mayChange(attach, op) })
+    const fresh = newFile(attach.user, attr, mode & 0o7777, gid, isDirectory)
+    const made = yield* get(file.mount.adopt(yield* get(run(file.node, fresh.mode, fresh.owner))))
+    const qid = qidOf(made)
+    made.release()
+    return { qid }
+  } finally { file.release() }
+}
+
+/** A refusal to make a name that exists says so, as Linux does, rather than that it may not be made. */
+function* allowed(dir: File, name: string, check: () => void): Steps<void> {
+  try { check() } catch (e) {
+    if (isErrno(e, 'EACCES') || isErrno(e, 'EROFS')) {
+      let node: Node | undefined
+      try { node = yield* get(dir.node.walk(name)) } catch { throw e }
+      dir.mount.close(node)
+      throw errno('EEXIST', 'create', name)
+    }
+    throw e
+  }
+}
+
+function* link(session: Session, { dfid, fid: number, name }: Fields<'Tlink'>): Steps<Fields<'Rlink'>> {
+  const { file: dir, attach } = session.file(dfid, 'link'), { file } = session.file(number, 'link')
+  if (!dir.isDirectory) throw errno('ENOTDIR', 'link', name)
+  checkName(name, 'link')
+  if (dir.mount !== file.mount) throw errno('EXDEV', 'link', name)
+  if (file.isDirectory) throw errno('EPERM', 'link', name)
+  if (dir.place?.children.has(name)) throw errno('EEXIST', 'link', name)
+  dir.retain()
+  file.retain()
+  try {
+    const attr = yield* get(file.node.getattr(NEEDED)), dirAttr = yield* get(dir.node.getattr(NEEDED))
+    yield* allowed(dir, name, () => { mayLink(attach.user, attr, dirAttr, name); mayChange(attach, 'link') })
+    yield* get(dir.node.link(file.node, name))
+  } finally {
+    dir.release()
+    file.release()
+  }
+  return NOTHING
+}
+
+function* unlink(session: Session, { dirfid, name, flags }: Fields<'Tunlinkat'>): Steps<Fields<'Runlinkat'>> {
+  const { file: dir, attach } = session.file(dirfid, 'unlinkat'), { user } = attach
+  if (!dir.isDirectory) throw errno('ENOTDIR', 'unlinkat', name)
+  if (flags & ~AT_REMOVEDIR) throw errno('EINVAL', 'unlinkat', `flags ${flags}`)
+  if (name === '.') throw errno('EINVAL', 'unlinkat', name)
+  if (name === '..') throw errno('ENOTEMPTY', 'unlinkat', name)
+  checkName(name, 'unlinkat')
+  notMounted(dir, name, 'unlinkat')
+  dir.retain()
+  try {
+    let expect: bigint | undefined
+    if (user.uid !== 0) {
+      const dirAttr = yield* get(dir.node.getattr(NEEDED))
+      if (dirAttr.mode & S.ISVTX) {
+        const victim = yield* get(dir.node.walk(name))
+        expect = victim.qid.path
+        try { mayUnlink(user, dirAttr, yield* get(victim.getattr(NEEDED)), name) } finally { dir.mount.close(victim) }
+      } else mayUnlink(user, dirAttr, dirAttr, name)
+    }
+    mayChange(attach, 'unlinkat')
+    yield* get(dir.node.unlinkat(name, flags, expect))
+  } finally { dir.release() }
+  return NOTHING
+}
+
+function* rename(session: Session, who: Fid, from: File, oldName: string, into: Fid, newName: string): Steps<Fields<'Rrename'>> {
+  const to = into.file, { user } = who.attach
+  if (!to.isDirectory) throw errno('ENOTDIR', 'rename', newName)
+  checkName(oldName, 'rename')
+  checkName(newName, 'rename')
+  if (from.mount !== to.mount) throw errno('EXDEV', 'rename', newName)
+  mayChange(who.attach, 'rename')
+  mayChange(into.attach, 'rename')
+  notMounted(from, oldName, 'rename')
+  notMounted(to, newName, 'rename')
+  from.retain()
+  to.retain()
+  try {
+    const { mount } = from
+    const moved = yield* get(mount.adopt(yield* get(from.node.walk(oldName))))
+    try {
+      if (user.uid !== 0) yield* check(user, from, moved, to, newName)
+      yield* get(from.node.renameat(oldName, to.node, newName, moved.node.qid.path))
+      for (let fid = moved.fids; fid; fid = fid.next) if (fid.dir === from && fid.name === oldName) fid.reachedBy(to, newName)
+    } finally { moved.release() }
+  } finally {
+    from.release()
+    to.release()
+  }
+  return NOTHING
+}
+function* check(user: Fid['attach']['user'], from: File, moved: File, to: File, newName: string): Steps<void> {
+  let target: Attr | undefined
+  try {
+    const node = yield* get(to.node.walk(newName))
+    try { target = yield* get(node.getattr(NEEDED)) } finally { to.mount.close(node) }
+  } catch (e) { if (!isErrno(e, 'ENOENT')) throw e }
+  const source = yield* get(moved.node.getattr(NEEDED))
+  const [fromAttr, toAttr] = [yield* get(from.node.getattr(NEEDED)), yield* get(to.node.getattr(NEEDED))]
+  mayRename(user, { from: fromAttr, source, to: toAttr, ...(target && { target }) }, newName)
+}

@@ -1,0 +1,86 @@
+// Txattrwalk, Txattrcreate, and what a clunk does with what was written.
+
+import { Attrs, S, XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX, bytesOfName, errno } from 'ninep'
+import type { Fields } from 'ninep'
+import { ACL_ACCESS } from '../../translators/acl.ts'
+import { drive, get } from '../drive.ts'
+import type { Steps } from '../drive.ts'
+import type { Xattr } from '../fid.ts'
+import type { File } from '../namespace.ts'
+import { NEEDED, afterSetAcl, mayXattr, visibleXattr } from '../permission.ts'
+import type { User } from '../permission.ts'
+import type { Request } from '../request.ts'
+import type { Session } from '../session.ts'
+import { NOTHING, mayChange } from './common.ts'
+import type { Handlers } from './handlers.ts'
+
+export const xattrs: Pick<Handlers, 'Txattrwalk' | 'Txattrcreate'> = {
+  Txattrwalk: (session, fields, request) => drive(walk(session, fields, request)),
+
+  Txattrcreate(session, { fid: number, name, attrSize, flags }) {
+    const fid = session.file(number, 'xattrcreate')
+    if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'xattrcreate', `${number} is open`)
+    if (flags & ~(XATTR_CREATE | XATTR_REPLACE)) throw errno('EINVAL', 'xattrcreate', `flags ${flags}`)
+    if (attrSize > XATTR_SIZE_MAX) throw errno('E2BIG', 'xattrcreate', name)
+    if (name === '' || name.includes('\0')) throw errno('EINVAL', 'xattrcreate', name)
+    mayChange(fid.attach, 'xattrcreate')
+    account(session, attrSize)
+    fid.xattr = { writing: true, name, size: attrSize, flags, value: null, got: 0 }
+    return NOTHING
+  },
+}
+
+function account(session: Session, bytes: number): void {
+  const limit = session.shared.limits['xattr-bytes']
+  if (session.xattrBytes + bytes > limit) throw errno('ENOBUFS', 'xattr', `more than ${limit} bytes held`)
+  session.xattrBytes += bytes
+}
+
+function* walk(session: Session, { fid: number, newfid, name }: Fields<'Txattrwalk'>, request: Request): Steps<Fields<'Rxattrwalk'>> {
+  const { file, attach } = session.file(number, 'xattrwalk')
+  if (newfid === number) throw errno('EINVAL', 'xattrwalk', 'newfid is fid')
+  const made = session.reserve(newfid, file.retain(), attach, 'xattrwalk')
+  made.state = 'reserved'
+  request.reserves = made
+  try {
+    const value = name === '' ? yield* listing(file, attach.user) : yield* read(file, attach.user, name)
+    if (request.silent) { made.drop(); return { size: 0 } }
+    account(session, value.length)
+    made.xattr = { writing: false, value }
+    made.state = 'ready'
+    return { size: value.length }
+  } catch (e) {
+    if (session.fids.get(newfid) === made) session.fids.delete(newfid)
+    made.drop()
+    throw e
+  }
+}
+
+function* read(file: File, user: User, name: string): Steps<Uint8Array> {
+  // The kernel asks for security.capability before most writes: not to look at permission first is what makes its no cheap.
+  if (user.uid !== 0 && !name.startsWith('security.')) mayXattr(user, yield* get(file.node.getattr(NEEDED)), name, 'get')
+  else if (user.uid === 0) mayXattr(user, yield* get(file.node.getattr(Attrs.MODE | Attrs.UID | Attrs.GID)), name, 'get')
+  return yield* get(file.node.getxattr(name))
+}
+
+/** Names that this user may see, each with a NUL behind it. */
+function* listing(file: File, user: User): Steps<Uint8Array> {
+  const names = (yield* get(file.node.listxattr())).filter((name) => visibleXattr(user, name))
+  return Buffer.concat(names.flatMap((name) => [bytesOfName(name), Buffer.alloc(1)]))
+}
+
+/** The clunk of a fid that an attribute was written to: sets it, or removes it. */
+export function* commit(file: File, user: User, { name, size, flags, value, got }: Extract<Xattr, { writing: true }>): Steps<void> {
+  if (got !== size) throw errno('EINVAL', 'xattr', `${got} of ${size} bytes of ${name} were written`)
+  const attr = yield* get(file.node.getattr(NEEDED))
+  const remove = size === 0 && flags === XATTR_REPLACE
+  mayXattr(user, attr, name, remove ? 'remove' : 'set')
+  if (remove) {
+    yield* get(file.node.removexattr(name))
+    return
+  }
+  yield* get(file.node.setxattr(name, value ?? new Uint8Array(0), flags))
+  if (name !== ACL_ACCESS || (attr.mode & S.ISGID) === 0) return
+  const mode = afterSetAcl(user, yield* get(file.node.getattr(NEEDED)))
+  if (mode !== null) yield* get(file.node.setattr({ mode }))
+}

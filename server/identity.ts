@@ -1,0 +1,82 @@
+// Wire identity: what a client sees as qid.path. A volume is given a 16-bit prefix the first time it is shown, which
+// stands in bits 40-55 (9pfuse needs the top byte); the low 40 bits are the volume's own number, or for larger ones a
+// number from a table. Prefixes are kept in the state folder, so identity outlives a restart.
+//
+// volumes.json, version 1: { "version": 1, "volumes": { LABEL: PREFIX, ... } }, replaced whole by rename.
+
+import { readFileSync, renameSync, writeFileSync, mkdirSync, openSync, fsyncSync, closeSync } from 'node:fs'
+import { join } from 'node:path'
+import { errno } from 'ninep'
+import type { Volume } from '../translators/translator.ts'
+
+const LOW = 1n << 40n
+const PREFIXES = 1 << 16
+
+export class Identity {
+  #prefixes = new Map<string, number>()
+  #tables = new WeakMap<Volume, { high: bigint; large: Map<bigint, bigint> }>()
+  #file: string | undefined
+
+  /** state: the folder that holds volumes.json; absent: prefixes last as long as the process. */
+  constructor(state?: string) {
+    if (state === undefined) return
+    mkdirSync(state, { recursive: true })
+    this.#file = join(state, 'volumes.json')
+    let text: string
+    try { text = readFileSync(this.#file, 'utf8') } catch (e) {
+      if ((e as NodeJS.ErrnoException).code === 'ENOENT') return
+      throw e
+    }
+    this.#prefixes = parse(text, this.#file)
+  }
+
+  /** The number that clients see for a volume's own. ENOSPC after 65 536 volumes. */
+  wire(volume: Volume, path: bigint): bigint {
+    let table = this.#tables.get(volume)
+    if (!table) this.#tables.set(volume, table = { high: BigInt(this.#prefix(volume.label)) << 40n, large: new Map() })
+    if (path < LOW) return table.high | path
+    // Numbers of 2^39 and above are where large ones go: a volume that has both kinds would need 2^39 files to meet.
+    let low = table.large.get(path)
+    if (low === undefined) table.large.set(path, low = LOW - 1n - BigInt(table.large.size))
+    return table.high | low
+  }
+
+  #prefix(label: string): number {
+    const known = this.#prefixes.get(label)
+    if (known !== undefined) return known
+    const next = this.#prefixes.size
+    if (next >= PREFIXES) throw errno('ENOSPC', 'identity: more than 65536 volumes were shown; remove volumes.json while the server is down', label)
+    this.#prefixes.set(label, next)
+    this.#save()
+    return next
+  }
+
+  #save(): void {
+    if (this.#file === undefined) return
+    const temporary = this.#file + '.new'
+    const fd = openSync(temporary, 'w', 0o600)
+    try {
+      writeFileSync(fd, JSON.stringify({ version: 1, volumes: Object.fromEntries(this.#prefixes) }, null, 1) + '\n')
+      fsyncSync(fd)
+    } finally { closeSync(fd) }
+    renameSync(temporary, this.#file)
+  }
+}
+
+function parse(text: string, file: string): Map<string, number> {
+  const bad = (what: string) => new Error(`${file}: ${what}. Restore it, or remove it while the server is down: files then get new numbers.`)
+  let value: unknown
+  try { value = JSON.parse(text) } catch { throw bad('not JSON') }
+  const { version, volumes } = (value ?? {}) as { version?: unknown; volumes?: unknown }
+  if (version !== 1) throw bad(`version ${JSON.stringify(version)} is not 1`)
+  if (volumes === null || typeof volumes !== 'object') throw bad('no volumes')
+  const prefixes = new Map<string, number>(), seen = new Set<number>()
+  for (const [label, prefix] of Object.entries(volumes)) {
+    if (!Number.isInteger(prefix) || prefix < 0 || prefix >= PREFIXES || seen.has(prefix)) throw bad(`prefix ${prefix} of ${label} is wrong or double`)
+    seen.add(prefix)
+    prefixes.set(label, prefix)
+  }
+  // The next prefix is the count: they must be dense.
+  for (let i = 0; i < prefixes.size; i++) if (!seen.has(i)) throw bad(`prefix ${i} is missing`)
+  return prefixes
+}

@@ -1,0 +1,25 @@
+// What one client, and all together, may ask for. Numbers, because a limit without one is a hope.
+
+import { duration, int, size } from '../translators/options.ts'
+import type { Values } from '../translators/options.ts'
+
+const KiB = 1024, MiB = 1024 * KiB
+
+/** The options of `limits` in a config. */
+export const limitOptions = {
+  msize: size({ about: 'largest message, with its head', min: 4096, max: MiB + 24, default: MiB + 24 }),
+  fids: int({ about: 'fids of one connection', min: 16, max: 2 ** 24, default: 2 ** 18 }),
+  handles: int({ about: 'open files of one connection', min: 16, max: 2 ** 20, default: 2 ** 14 }),
+  requests: int({ about: 'requests of one connection that wait for something; beyond, nothing is read from it', min: 1, max: 2 ** 16, default: 1024 }),
+  'bytes-in-flight': size({ about: 'bytes of one connection held by requests and unsent replies; beyond, nothing is read from it', min: 2 * MiB, default: 16 * MiB }),
+  'xattr-bytes': size({ about: 'bytes of extended attributes held by fids of one connection', min: 64 * KiB, default: 4 * MiB }),
+  connections: int({ about: 'connections at a time; beyond, new ones are closed at once', min: 1, max: 2 ** 20, default: 1024 }),
+  'version-timeout': duration({ about: 'time a new connection has to send its Tversion', min: 0.1, default: 10 }),
+} as const
+export type Limits = Values<typeof limitOptions>
+
+/** All defaults. */
+export const defaultLimits: Limits = Object.fromEntries(Object.entries(limitOptions).map(([name, option]) => [name, option.default])) as Limits
+
+/** The largest frame before Tversion, bytes. */
+export const UNVERSIONED_MSIZE = 8192

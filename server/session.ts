@@ -1,0 +1,342 @@
+// One client: its fids, its requests, its dialect. Frames come from a Connection, calls go to the namespace, replies go
+// back. What each message does stands in handlers/; here is what they share: tags, flush, clunk, the end.
+
+import { HEADER, NOFID, decoders, encoders, errno, errnos, isErrno, nameOf, payloadHead, typeOf } from 'ninep'
+import type { Fields, Name } from 'ninep'
+import type { Log } from '../translators/options.ts'
+import type { Awaitable } from '../translators/translator.ts'
+import { COPY } from './connection.ts'
+import type { Connection, Receiver } from './connection.ts'
+import { Fid } from './fid.ts'
+import type { Attach } from './fid.ts'
+import { handlers } from './handlers/handlers.ts'
+import { UNVERSIONED_MSIZE } from './limits.ts'
+import type { Limits } from './limits.ts'
+import type { LockTable } from './locks.ts'
+import type { File, Namespace } from './namespace.ts'
+import type { Peer } from './peer.ts'
+import { Request } from './request.ts'
+import type { Gate } from './gate.ts'
+
+/** What all sessions share. */
+export interface Shared {
+  readonly namespace: Namespace
+  readonly locks: LockTable
+  readonly gate: Gate
+  readonly limits: Limits
+  readonly log: Log
+  /** Asks for `session.finish()` once in this turn of the loop. */
+  later(session: Session): void
+}
+
+/** Requests that change nothing: a flush need not wait for them. */
+const pure: ReadonlySet<number> = new Set((['Tread', 'Treaddir', 'Tgetattr', 'Tstatfs', 'Treadlink', 'Tgetlock', 'Twalk', 'Txattrwalk'] as const).map((name) => typeOf[name]))
+const { Tversion, Tflush, Twrite, Tread, Treaddir } = typeOf
+/** Decoder, handler and encoder of each request, by number. */
+const table = Array.from({ length: 256 }, (_, type) => {
+  const name = nameOf(type), run = name && handlers[name as keyof typeof handlers]
+  if (!run) return undefined
+  return { name, decode: decoders[name], run, encode: encoders[`R${name.slice(1)}` as Name] } as Entry
+})
+interface Entry {
+  readonly name: string
+  readonly decode: (frame: Buffer, start: number, end: number) => any
+  readonly run: (session: Session, fields: any, request: Request) => Awaitable<any>
+  readonly encode: (tag: number, fields: any, into: Buffer, at: number) => number
+}
+
+/** What came of a request that had to wait. */
+interface Done { readonly request: Request; readonly entry: Entry; readonly error?: unknown; readonly result?: unknown }
+
+export class Session implements Receiver {
+  msize = UNVERSIONED_MSIZE
+  readonly fids = new Map<number, Fid>()
+  /** Handles that are open, bytes of extended attributes held. */
+  handles = 0
+  xattrBytes = 0
+  connection!: Connection
+  #versioned = false
+  #pending = new Map<number, Request>()
+  #inFlight = 0
+  #done: Done[] = []
+  #waiting = false
+  #ended = false
+  #gone = false
+  #stopping = false
+  constructor(readonly shared: Shared, readonly peer: Promise<Peer>, readonly name: string) {}
+
+  /** Whether anything was agreed yet. */
+  get versioned(): boolean { return this.#versioned }
+
+  ready(): boolean {
+    const { limits } = this.shared
+    const room = this.#pending.size < limits.requests && this.#inFlight + this.connection.unsent < limits['bytes-in-flight']
+    return room && !this.#stopping
+  }
+
+  frame(bytes: Buffer, at: number, end: number, stable: boolean): boolean {
+    const type = bytes[at + 4]!, tag = bytes[at + 5]! | bytes[at + 6]! << 8
+    if (type === Tversion) { this.#version(bytes, at, end, tag); return false }
+    if (!this.#versioned) { this.#error(tag, errnos.EINVAL); return false }
+    if (type === Tflush) { this.#flush(tag, bytes, at, end); return false }
+    const entry = table[type]
+    if (!entry) { this.#error(tag, errnos.EOPNOTSUPP); return false }
+    if (this.#pending.has(tag)) {
+      this.connection.destroy(`tag ${tag} was used again before its request was answered`)
+      return false
+    }
+    const request = new Request(tag, type)
+    let result: Awaitable<unknown>
+    try {
+      let fields = entry.decode(bytes, at + HEADER, end)
+      if (type === Twrite && !stable && fields.data.length > 0) fields = { ...fields, data: Buffer.from(fields.data) }
+      result = entry.run(this, fields, request)
+    } catch (e) {
+      this.#fail(request, entry, e)
+      return false
+    }
+    if (!(result instanceof Promise)) {
+      this.#answer(request, entry, result)
+      return false
+    }
+    this.#wait(request, entry, result, stable ? bytes.length : end - at)
+    return stable && type === Twrite
+  }
+
+  // What takes more than this turn
+
+  #wait(request: Request, entry: Entry, result: Promise<unknown>, holds: number): void {
+    this.#pending.set(request.tag, request)
+    if (request.type === Twrite) request.holds = holds
+    else if (request.bytes) request.holds = request.bytes.length - request.at
+    this.#inFlight += request.holds
+    result.then((value) => this.#settle({ request, entry, result: value }), (error) => this.#settle({ request, entry, error: error ?? errno('EIO') }))
+  }
+
+  #settle(done: Done): void {
+    const { request } = done
+    this.#inFlight -= request.holds
+    if (request.silent) {
+      this.connection.resume()
+      return
+    }
+    this.#done.push(done)
+    if (this.#waiting) return
+    this.#waiting = true
+    this.shared.later(this)
+  }
+
+  /** Answers what settled in this turn, in one write. */
+  finish(): void {
+    this.#waiting = false
+    for (const done of this.#done.splice(0)) {
+      const { request, entry } = done
+      if (request.silent) continue
+      this.#pending.delete(request.tag)
+      if (done.error !== undefined) this.#fail(request, entry, done.error)
+      else this.#answer(request, entry, done.result)
+      for (const tag of request.flushes ?? []) this.#empty('Rflush', tag)
+    }
+    if (this.#gone) return
+    this.connection.flush()
+    if ((this.#ended || this.#stopping) && this.#pending.size === 0) this.connection.close()
+    else this.connection.resume()
+  }
+
+  // Replies
+
+  #answer(request: Request, entry: Entry, result: unknown): void {
+    const { connection } = this
+    if (request.type === Tread || request.type === Treaddir) { this.#payload(request, result as Uint8Array); return }
+    const size = request.type === typeOf.Treadlink || request.type === typeOf.Tgetlock ? this.msize : 512
+    const bytes = connection.room(size), at = connection.at
+    let end: number
+    try { end = entry.encode(request.tag, result, bytes, at) } catch (e) { this.#fail(request, entry, e); return }
+    if (end - at > this.msize) this.#fail(request, entry, errno('EMSGSIZE', entry.name))
+    else connection.wrote(end)
+  }
+
+  /** The frame of a payload, which stands in place or elsewhere, in the scratch or in a buffer of its own. */
+  #payload(request: Request, got: Uint8Array): void {
+    const { connection } = this, { bytes, at, type, tag } = request, payload = at + 11
+    const inPlace = bytes !== null && got.buffer === bytes.buffer && got.byteOffset === bytes.byteOffset + payload
+    const lent = bytes !== null && request.holds > 0
+    if (inPlace) {
+      payloadHead(type + 1, tag, got.length, bytes, at)
+      if (lent) connection.send(bytes.subarray(at, payload + got.length))
+      else connection.wrote(payload + got.length)
+      return
+    }
+    const copy = got.length <= COPY
+    const into = connection.room(11 + (copy ? got.length : 0)), start = connection.at
+    payloadHead(type + 1, tag, got.length, into, start)
+    if (copy) into.set(got, start + 11)
+    connection.wrote(start + 11 + (copy ? got.length : 0))
+    if (!copy) connection.send(got)
+  }
+
+  #fail(request: Request, entry: Entry, error: unknown): void {
+    if (isErrno(error)) {
+      if (error.cause !== undefined) this.shared.log.warn({ session: this.name, message: entry.name, err: error }, 'a request failed')
+      this.#error(request.tag, error.errno)
+      return
+    }
+    this.shared.log.error({ session: this.name, message: entry.name, err: error }, 'a request met a bug')
+    this.#error(request.tag, errnos.EIO)
+  }
+  #error(tag: number, ecode: number): void {
+    const bytes = this.connection.room(11)
+    this.connection.wrote(encoders.Rlerror(tag, { ecode }, bytes, this.connection.at))
+  }
+  #empty(name: 'Rflush', tag: number): void {
+    const bytes = this.connection.room(HEADER)
+    this.connection.wrote(encoders[name](tag, {}, bytes, this.connection.at))
+  }
+
+  // Tversion, Tflush
+
+  #version(bytes: Buffer, at: number, end: number, tag: number): void {
+    let asked: Fields<'Tversion'>
+    try { asked = decoders.Tversion(bytes, at + HEADER, end) } catch { this.#error(tag, errnos.EINVAL); return }
+    this.#reset()
+    this.#versioned = false
+    this.msize = UNVERSIONED_MSIZE
+    if (asked.version.startsWith('9P2000.L') && asked.msize < 4096) { this.#error(tag, errnos.EMSGSIZE); return }
+    const msize = Math.min(asked.msize, this.shared.limits.msize)
+    const known = asked.version === '9P2000.L'
+    const into = this.connection.room(64)
+    this.connection.wrote(encoders.Rversion(tag, { msize, version: known ? '9P2000.L' : 'unknown' }, into, this.connection.at))
+    if (!known) return
+    this.#versioned = true
+    this.msize = msize
+  }
+
+  #flush(tag: number, bytes: Buffer, at: number, end: number): void {
+    let oldtag: number
+    try { oldtag = decoders.Tflush(bytes, at + HEADER, end).oldtag } catch { this.#error(tag, errnos.EINVAL); return }
+    const request = this.#pending.get(oldtag)
+    if (request && !this.#cancel(request)) {
+      (request.flushes ??= []).push(tag)
+      return
+    }
+    for (const earlier of request?.flushes ?? []) this.#empty('Rflush', earlier)
+    this.#empty('Rflush', tag)
+  }
+
+  /** Ends a request without a reply, if it is one that may: true. Else it was told to hurry. */
+  #cancel(request: Request): boolean {
+    const waits = request.cancel?.() ?? false
+    if (waits || (pure.has(request.type) && !this.#settled(request))) {
+      this.#silence(request)
+      return true
+    }
+    request.abort()
+    return false
+  }
+  #settled(request: Request): boolean { return this.#done.some((done) => done.request === request) }
+  #silence(request: Request): void {
+    request.silent = true
+    this.#pending.delete(request.tag)
+    if (request.reserves) this.fids.delete(request.reserves.number)
+    request.abort()
+  }
+
+  // Fids
+
+  /** A fid for use: EBADF unless it stands for something. */
+  fid(number: number, op: string): Fid {
+    const fid = this.fids.get(number)
+    if (!fid || fid.state === 'reserved') throw errno('EBADF', op, String(number))
+    return fid
+  }
+  /** The same, for what needs a file: an attribute's fid has none. */
+  file(number: number, op: string): Fid {
+    const fid = this.fid(number, op)
+    if (fid.xattr) throw errno('EBADF', op, `${number} is an extended attribute`)
+    return fid
+  }
+  /** Takes a number for a new fid on a file, which was retained for it. EBADF: it is taken; EMFILE: too many. */
+  reserve(number: number, file: File, attach: Attach, op: string): Fid {
+    if (number === NOFID) throw errno('EINVAL', op, 'NOFID')
+    if (this.fids.has(number)) throw errno('EBADF', op, `${number} is in use`)
+    if (this.fids.size >= this.shared.limits.fids) throw errno('EMFILE', op, `more than ${this.shared.limits.fids} fids`)
+    const fid = new Fid(number, file, attach)
+    this.fids.set(number, fid)
+    return fid
+  }
+
+  /** Runs what needs the fid's handle to stay, also where that takes long and a clunk comes in between. */
+  using<T>(fid: Fid, request: Request, f: () => Awaitable<T>): Awaitable<T> {
+    fid.uses++
+    request.fid = fid
+    let result: Awaitable<T>
+    try { result = f() } catch (e) { this.#used(fid); throw e }
+    if (result instanceof Promise) return result.finally(() => this.#used(fid))
+    this.#used(fid)
+    return result
+  }
+  #used(fid: Fid): void {
+    if (--fid.uses > 0 || fid.state !== 'gone' || !fid.handle) return
+    fid.file.mount.close(fid.handle)
+    fid.handle = null
+    this.handles--
+  }
+
+  /**
+   * Takes a fid out of the table at once, ends what waits on it, gives its locks back and closes its handle: before this
+   * settles, or where requests are still at work on that, when they end.
+   */
+  release(fid: Fid): Awaitable<void> {
+    if (this.fids.get(fid.number) === fid) this.fids.delete(fid.number)
+    for (const request of this.#pending.values()) if (request.fid === fid) request.abort()
+    if (fid.xattr) this.xattrBytes -= fid.xattr.writing ? fid.xattr.size : fid.xattr.value.length
+    const { handle } = fid
+    if (handle && !handle.lock) this.shared.locks.releaseFid(fid)
+    if (fid.state !== 'gone') fid.drop()
+    if (!handle || fid.uses > 0) return
+    fid.handle = null
+    this.handles--
+
+    return handle.close()
+  }
+  // Ends
+
+  /** Everything that a client had, as at Tversion and at its end: nothing pending is ever answered. */
+  #reset(): void {
+    for (const request of [...this.#pending.values()]) this.#silence(request)
+    this.#done.length = 0
+    for (const fid of [...this.fids.values()]) this.#drop(fid)
+    this.fids.clear()
+    this.shared.locks.releaseConnection(this)
+  }
+  #drop(fid: Fid): void {
+    if (fid.state === 'reserved') { fid.drop(); return }
+    const { file } = fid
+    file.mount.close({ close: () => this.release(fid) })
+  }
+
+  ended(): void {
+    this.#ended = true
+    this.#drain()
+  }
+  gone(why?: string): void {
+    if (this.#gone) return
+    this.#gone = true
+    if (why !== undefined) this.shared.log.warn({ session: this.name, why }, 'connection ended')
+    this.#reset()
+    this.onGone()
+  }
+  onGone: () => void = () => {}
+
+  /** Nothing more is read; what was accepted is answered, then the connection ends. */
+  stop(): void {
+    this.#stopping = true
+    this.#drain()
+  }
+  /** Waits for locks are over; the rest is answered, then the connection ends. */
+  #drain(): void {
+    for (const request of [...this.#pending.values()]) if (request.cancel?.()) this.#silence(request)
+    if (this.#pending.size === 0) this.connection.close()
+  }
+}
+
