@@ -6,3 +6,6 @@ export { messages, nameOf, typeOf, type Fields, type Name, type Reply, type Requ
 export { decode, decoders, encode, encoders, type Decoder, type Encoder } from './codec.ts'
 export * from './dirent.ts'
 export { bytesOfName, nameLength, nameOfBytes, putBytes } from './names.ts'
+export { Client, connect, type AttachOptions, type CallOptions, type Options } from './client.ts'
+export { File, type ReaddirOptions, type StreamOptions } from './file.ts'
+export { addressOf, type Address } from './transport.ts'

@@ -1,0 +1,317 @@
+// A 9P2000.L client: requests go out as they are made, answers are matched by tag, and an abort becomes a Tflush.
+
+import type { Duplex } from 'node:stream'
+import { decode } from './codec.ts'
+import { HEADER, NOFID, NONUNAME, NOTAG } from './constants.ts'
+import { codeOf, errno, errnos, type Errno } from './errno.ts'
+import { File } from './file.ts'
+import { Inbox, Outbox } from './frames.ts'
+import { getU16 } from './kinds.ts'
+import { nameOf, typeOf, type Fields, type Reply, type Request } from './messages.ts'
+import { dial } from './transport.ts'
+
+export interface Options {
+  /** The largest message to ask for, bytes; the server may lower it. Default 1 MiB + 24. */
+  readonly msize?: number
+  /** Milliseconds until a version must be agreed on; ETIMEDOUT. Default: none. */
+  readonly timeout?: number
+  /** Gives up connecting, with its reason. */
+  readonly signal?: AbortSignal
+}
+export interface CallOptions {
+  /** An abort sends Tflush. The call then ends with the signal's reason, or with its answer where that came first. */
+  readonly signal?: AbortSignal
+}
+export interface AttachOptions {
+  readonly uname?: string
+  readonly aname?: string
+  /** Default: the user of this process. */
+  readonly uid?: number
+}
+
+const VERSION = '9P2000.L'
+const MSIZE = 1024 * 1024 + 24
+const LEAST_MSIZE = 512
+
+/** Connects to `tcp://HOST:PORT` or `unix:PATH` and agrees on a version. EPROTONOSUPPORT: the server does not speak 9P2000.L. */
+export function connect(url: string, options: Options = {}): Promise<Client> { return Client.connect(url, options) }
+
+/** Runs `work` with a signal of the caller's and of the time allowed. */
+async function within<T>({ timeout, signal }: Options, subject: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
+  const passOn = () => controller.abort(signal!.reason)
+  if (signal?.aborted) passOn()
+  signal?.addEventListener('abort', passOn)
+  const timer = timeout === undefined ? undefined : setTimeout(() => controller.abort(errno('ETIMEDOUT', 'connect', subject)), timeout)
+  try {
+    return await work(controller.signal)
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', passOn)
+  }
+}
+
+/** A request on its way. */
+interface Exchange {
+  readonly name: Request
+  readonly fields: object
+  readonly resolve: (reply: any) => void
+  readonly reject: (error: unknown) => void
+  /** Where Rread's data go; the reply then is their count. */
+  readonly into: Uint8Array | undefined
+  /** Of a Tflush: what it is to end. */
+  readonly flushes: Exchange | undefined
+  readonly signal: AbortSignal | undefined
+  onAbort: (() => void) | undefined
+  /** -1 before it is sent. */
+  tag: number
+  /** A Tflush for it was made: its tag is taken until Rflush, whatever comes before that. */
+  flushed: boolean
+}
+
+/** Numbers from 0, those freed last first. */
+class Numbers {
+  readonly #free: number[] = []
+  #next = 0
+  get taken(): number { return this.#next - this.#free.length }
+  take(): number { return this.#free.pop() ?? this.#next++ }
+  free(number: number): void { this.#free.push(number) }
+}
+
+/** One connection. Its errors are Errnos; once it is lost every call ends with the one that says why. */
+export class Client implements AsyncDisposable {
+  /** The largest message both sides take, bytes. */
+  msize: number
+  readonly #stream: Duplex
+  readonly #inbox: Inbox
+  readonly #outbox: Outbox
+  readonly #tags = new Numbers()
+  readonly #fids = new Numbers()
+  /** By tag. */
+  readonly #sent: (Exchange | undefined)[] = []
+  /** Held back while tags are short or the stream is full; flushes go first. */
+  readonly #waiting = new Set<Exchange>()
+  readonly #flushes = new Set<Exchange>()
+  /** Why it is over. */
+  #end: { readonly error: unknown } | undefined
+  readonly #closed: Promise<void>
+
+  private constructor(stream: Duplex, msize: number, inbox: Inbox) {
+    this.msize = msize
+    this.#stream = stream
+    this.#inbox = inbox
+    this.#outbox = new Outbox(stream)
+    stream.on('error', (cause) => this.#fail(errno('ECONNRESET', `connection lost (${cause.message})`, undefined, cause)))
+    stream.on('end', () => this.#fail(errno('ECONNRESET', 'the server closed the connection')))
+    stream.on('drain', () => this.#pump())
+    this.#closed = new Promise((resolve) => stream.once('close', () => {
+      this.#fail(errno('ECONNRESET', 'connection lost'))
+      resolve()
+    }))
+  }
+
+  /** Speaks over any stream of bytes, which is the client's from there on. */
+  static over(stream: Duplex, options: Options = {}): Promise<Client> {
+    return within(options, 'stream', (signal) => {
+      const { inbox, start } = Client.#prepare(options)
+      stream.on('data', (chunk: Buffer) => inbox.feed(chunk))
+      return start(stream, signal)
+    })
+  }
+  /** As connect(). */
+  static connect(url: string, options: Options = {}): Promise<Client> {
+    return within(options, url, async (signal) => {
+      const { inbox, start } = Client.#prepare(options)
+      return start(await dial(url, inbox, signal), signal)
+    })
+  }
+  static #prepare({ msize = MSIZE }: Options): { inbox: Inbox; start: (stream: Duplex, signal: AbortSignal) => Promise<Client> } {
+    let client: Client
+    const inbox = new Inbox(msize, (b, start, end) => client.#receive(b, start, end),
+      (size) => client.#fail(errno('EPROTO', `the server sent a frame of ${size} bytes where msize is ${client.msize}`)))
+    return {
+      inbox,
+      start: (stream, signal) => {
+        client = new Client(stream, msize, inbox)
+        return client.#agree(signal)
+      },
+    }
+  }
+
+  async #agree(signal: AbortSignal): Promise<this> {
+    const give = () => this.#fail(signal.reason)
+    if (signal.aborted) give()
+    signal.addEventListener('abort', give)
+    try {
+      const { msize, version } = await this.rpc('Tversion', { msize: this.msize, version: VERSION })
+      if (version !== VERSION) throw errno('EPROTONOSUPPORT', `the server speaks ${JSON.stringify(version)}, not ${VERSION}`)
+      if (msize > this.msize || msize < LEAST_MSIZE) throw errno('EPROTO', `the server answered msize ${msize} to ${this.msize}`)
+      this.#inbox.limit = this.msize = msize
+      return this
+    } catch (error) {
+      this.#fail(error)
+      throw error
+    } finally {
+      signal.removeEventListener('abort', give)
+    }
+  }
+
+  /** The root that `aname` names, as a user. */
+  async attach({ uname = '', aname = '', uid = process.getuid?.() ?? NONUNAME }: AttachOptions = {}): Promise<File> {
+    const fid = this.takeFid()
+    try {
+      const { qid } = await this.rpc('Tattach', { fid, afid: NOFID, uname, aname, nUname: uid })
+      return new File(this, fid, qid)
+    } catch (error) {
+      this.freeFid(fid)
+      throw error
+    }
+  }
+
+  /**
+   * Sends a request and resolves with the fields of its answer, which are the caller's to keep. The fields sent are lent
+   * until then. An Rlerror rejects with its code. EMSGSIZE: the request is larger than msize.
+   */
+  rpc<N extends Request>(name: N, fields: Fields<N>, { signal }: CallOptions = {}): Promise<Fields<Reply<N>>> {
+    return this.#call(name, fields, undefined, signal)
+  }
+  /** Tread into `into`: how many bytes came. */
+  read(fid: number, offset: number, into: Uint8Array, { signal }: CallOptions = {}): Promise<number> {
+    return this.#call('Tread', { fid, offset, count: into.length }, into, signal)
+  }
+
+  /** A number for a fid that none has. */
+  takeFid(): number { return this.#fids.take() }
+  /** To be called when the server is known to have forgotten it, and not before. */
+  freeFid(fid: number): void { this.#fids.free(fid) }
+
+  /** Ends the connection. What is not answered yet fails with ECONNRESET. */
+  close(): Promise<void> {
+    if (!this.#end) {
+      this.#stop(errno('ECONNRESET', 'the client was closed'))
+      this.#stream.end(() => this.#stream.destroy())
+    }
+    return this.#closed
+  }
+  [Symbol.asyncDispose](): Promise<void> { return this.close() }
+  /** Whether the connection is over. */
+  get closed(): boolean { return this.#end !== undefined }
+
+  #call(name: Request, fields: object, into: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<any> {
+    return new Promise((resolve, reject) => {
+      if (this.#end) return reject(this.#end.error)
+      if (signal?.aborted) return reject(signal.reason)
+      const exchange: Exchange = { name, fields, resolve, reject, into, flushes: undefined, signal, onAbort: undefined, tag: -1, flushed: false }
+      if (signal) {
+        exchange.onAbort = () => this.#abort(exchange)
+        signal.addEventListener('abort', exchange.onAbort)
+      }
+      if (this.#waiting.size === 0 && this.#mayGo(exchange)) this.#send(exchange)
+      else this.#waiting.add(exchange)
+    })
+  }
+
+  // Tags are 0 to 65534, and the last one is left to a Tflush: else 65535 stuck requests could never be aborted.
+  #mayGo({ flushes }: Exchange): boolean {
+    return flushes ? this.#tags.taken < NOTAG : this.#tags.taken < NOTAG - 1 && !this.#outbox.full
+  }
+
+  #send(exchange: Exchange): void {
+    const tag = exchange.name === 'Tversion' ? NOTAG : this.#tags.take()
+    try {
+      this.#outbox.put(exchange.name, tag, exchange.fields as never, this.msize)
+      exchange.tag = tag
+      this.#sent[tag] = exchange
+    } catch (error) {
+      this.#freeTag(tag)
+      this.#settle(exchange).reject(error)
+    }
+  }
+  #freeTag(tag: number): void { if (tag !== NOTAG) this.#tags.free(tag) }
+
+  #pump(): void {
+    for (const queue of [this.#flushes, this.#waiting]) {
+      for (const exchange of queue) {
+        if (!this.#mayGo(exchange)) break
+        queue.delete(exchange)
+        this.#send(exchange)
+      }
+    }
+  }
+
+  #abort(exchange: Exchange): void {
+    if (this.#waiting.delete(exchange)) return this.#settle(exchange).reject(exchange.signal!.reason)
+    exchange.flushed = true
+    const flush: Exchange = {
+      name: 'Tflush', fields: { oldtag: exchange.tag }, resolve() {}, reject() {},
+      into: undefined, flushes: exchange, signal: undefined, onAbort: undefined, tag: -1, flushed: false,
+    }
+    if (this.#mayGo(flush)) this.#send(flush)
+    else this.#flushes.add(flush)
+  }
+
+  #receive(buffer: Buffer, start: number, end: number): void {
+    const type = buffer[start + 4]!
+    const tag = getU16(buffer, start + 5)
+    const exchange = this.#sent[tag]
+    if (!exchange) return this.#fail(errno('EPROTO', `the server answered tag ${tag}, which no request has, with type ${type}`))
+    const { name, into, flushes } = exchange
+    const refused = type === typeOf.Rlerror
+    if (refused ? flushes : type !== typeOf[name] + 1) return this.#fail(errno('EPROTO', `the server answered ${name} with type ${type}`))
+    let reply: unknown
+    try {
+      if (refused) reply = refusal(exchange, decode('Rlerror', buffer, start + HEADER, end).ecode)
+      else if (into) reply = readInto(into, buffer, start + HEADER, end)
+      else reply = owned(decode(nameOf(type)!, buffer, start + HEADER, end))
+    } catch (error) {
+      return this.#fail(errno('EPROTO', `the server answered ${name} with a body that is none`, undefined, error))
+    }
+    this.#sent[tag] = undefined
+    if (!exchange.flushed) this.#freeTag(tag)
+    if (flushes) this.#freeTag(flushes.tag)
+    if (flushes && this.#sent[flushes.tag] === flushes) {
+      this.#sent[flushes.tag] = undefined
+      this.#settle(flushes).reject(flushes.signal!.reason)
+    }
+    this.#settle(exchange)[refused ? 'reject' : 'resolve'](reply)
+    if (this.#flushes.size > 0 || this.#waiting.size > 0) this.#pump()
+  }
+
+  #settle(exchange: Exchange): Exchange {
+    if (exchange.onAbort) exchange.signal!.removeEventListener('abort', exchange.onAbort)
+    return exchange
+  }
+
+  #fail(error: unknown): void {
+    if (this.#end) return
+    this.#stop(error)
+    this.#stream.destroy()
+  }
+  #stop(error: unknown): void {
+    this.#end = { error }
+    this.#inbox.stop()
+    const left = [...this.#sent, ...this.#waiting]
+    this.#sent.length = 0
+    this.#waiting.clear()
+    this.#flushes.clear()
+    for (const exchange of left) if (exchange) this.#settle(exchange).reject(error)
+  }
+}
+
+/** What an Rlerror says, of what was asked. */
+function refusal({ name, fields }: Exchange, number: number): Errno {
+  const { name: file, oldname, names, aname } = fields as Partial<Fields<'Tlcreate'> & Fields<'Trenameat'> & Fields<'Twalk'> & Fields<'Tattach'>>
+  const code = codeOf(number)
+  const op = name.slice(1)
+  return errno(code, errnos[code] === number ? op : `${op} (error ${number})`, file ?? oldname ?? names?.join('/') ?? aname)
+}
+
+/** Copies the data of an Rread to where they were asked for: how many. */
+function readInto(into: Uint8Array, buffer: Buffer, start: number, end: number): number {
+  const { data } = decode('Rread', buffer, start, end)
+  into.set(data)                                           // RangeError: more than was asked for
+  return data.length
+}
+
+/** The same reply, holding nothing of the buffer that the next one will be read to. */
+function owned(reply: object): object { return 'data' in reply ? { data: Buffer.from(reply.data as Uint8Array) } : reply }
