@@ -32,6 +32,8 @@ export interface AttachOptions {
 const VERSION = '9P2000.L'
 const MSIZE = 1024 * 1024 + 24
 const LEAST_MSIZE = 512
+/** Milliseconds that close() gives a peer which does not read. */
+const CLOSE_WAIT = 1000
 
 /** Connects to `tcp://HOST:PORT` or `unix:PATH` and agrees on a version. EPROTONOSUPPORT: the server does not speak 9P2000.L. */
 export function connect(url: string, options: Options = {}): Promise<Client> { return Client.connect(url, options) }
@@ -189,7 +191,10 @@ export class Client implements AsyncDisposable {
   close(): Promise<void> {
     if (!this.#end) {
       this.#stop(errno('ECONNRESET', 'the client was closed'))
+      this.#outbox.flush()
+      const gone = setTimeout(() => this.#stream.destroy(), CLOSE_WAIT)
       this.#stream.end(() => this.#stream.destroy())
+      this.#stream.once('close', () => clearTimeout(gone))
     }
     return this.#closed
   }

@@ -142,10 +142,12 @@ export class Outbox {
     if (this.#corked) return
     this.#corked = true
     this.#stream.cork()
-    process.nextTick(this.#uncork)                         // after the promises that this turn resolves
+    process.nextTick(this.flush)                           // after the promises that this turn resolves
   }
 
-  readonly #uncork = (): void => {
+  /** Hands over what there is, without waiting for the end of the turn. */
+  readonly flush = (): void => {
+    if (!this.#corked) return
     this.#corked = false
     this.#hand()
     this.#stream.uncork()
