@@ -1,39 +1,313 @@
-import { decode, encode, errnos, nameOf, NOFID, NONUNAME, NOTAG } from 'ninep'
-import type { Fields, Name } from 'ninep'
+// The codec against the protocol's documents: frames written by hand, and layouts in the documents' own notation.
+
+import { decode, direntSize, direntsOf, encode, errnos, isErrno, messages, nameOf, NOFID, NONUNAME, NOTAG, payloadHead, putDirent, typeOf } from 'ninep'
+import type { Dirent, Fields, Name } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 
 const test = suite('protocol')
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')
+const all = Object.keys(messages) as Name[]
 const qid = { type: 0x80, version: 1, path: 2n }
 
-/** Written by hand from the field tables of the protocol's documents, not by the encoder: that is the point of them. */
-const golden: { [N in Name]?: readonly (readonly [tag: number, fields: Fields<N>, bytes: string])[] } = {
-  Tversion: [[NOTAG, { msize: 8192, version: '9P2000.L' }, '15000000 64 ffff 00200000 0800 3950323030302e4c']],
-  Rversion: [[NOTAG, { msize: 8192, version: '9P2000.L' }, '15000000 65 ffff 00200000 0800 3950323030302e4c']],
-  Tattach: [[0, { fid: 0, afid: NOFID, uname: 'nobody', aname: '', nUname: NONUNAME }, '1d000000 68 0000 00000000 ffffffff 0600 6e6f626f6479 0000 ffffffff']],
-  Rattach: [[0, { qid }, '14000000 69 0000 80 01000000 0200000000000000']],
-  Tgetattr: [[0, { fid: 0, mask: 0x17ff }, '13000000 18 0000 00000000 ff17000000000000']],
-  Twalk: [[1, { fid: 0, newfid: 1, names: ['a', 'bc'] }, '18000000 6e 0100 00000000 01000000 0200 0100 61 0200 6263']],
-  Rwalk: [[1, { qids: [{ type: 0x80, version: 7, path: 10n }] }, '16000000 6f 0100 0100 80 07000000 0a00000000000000']],
-  Rlerror: [[1, { ecode: errnos.ENOENT }, '0b000000 07 0100 02000000']],
-  Tlopen: [[1, { fid: 1, flags: 0x402 }, '0f000000 0c 0100 01000000 02040000']],
-  Treaddir: [[1, { fid: 1, offset: 0n, count: 4072 }, '17000000 28 0100 01000000 0000000000000000 e80f0000']],
-  Rreaddir: [[1, { data: hex('80 01000000 0200000000000000 0100000000000000 04 0100 2e') },
-    '24000000 29 0100 19000000 80 01000000 0200000000000000 0100000000000000 04 0100 2e']],
-  Tlock: [[1, { fid: 1, type: 1, flags: 1, start: 0n, length: 0n, procId: 99, clientId: 'h' },
-    '27000000 34 0100 01000000 01 01000000 0000000000000000 0000000000000000 63000000 0100 68']],
-  Tflush: [[2, { oldtag: 1 }, '09000000 6c 0200 0100']],
+/** Whole frames, written by hand. */
+const golden: { [N in Name]?: readonly [tag: number, fields: Fields<N>, bytes: string] } = {
+  Tversion: [NOTAG, { msize: 8192, version: '9P2000.L' }, '15000000 64 ffff 00200000 0800 3950323030302e4c'],
+  Rversion: [NOTAG, { msize: 8192, version: '9P2000.L' }, '15000000 65 ffff 00200000 0800 3950323030302e4c'],
+  Tattach: [0, { fid: 0, afid: NOFID, uname: 'nobody', aname: '', nUname: NONUNAME }, '1d000000 68 0000 00000000 ffffffff 0600 6e6f626f6479 0000 ffffffff'],
+  Rattach: [0, { qid }, '14000000 69 0000 80 01000000 0200000000000000'],
+  Tgetattr: [0, { fid: 0, mask: 0x17ff }, '13000000 18 0000 00000000 ff17000000000000'],
+  Twalk: [1, { fid: 0, newfid: 1, names: ['a', 'bc'] }, '18000000 6e 0100 00000000 01000000 0200 0100 61 0200 6263'],
+  Rwalk: [1, { qids: [{ type: 0x80, version: 7, path: 10n }] }, '16000000 6f 0100 0100 80 07000000 0a00000000000000'],
+  Rlerror: [1, { ecode: errnos.ENOENT }, '0b000000 07 0100 02000000'],
+  Tlopen: [1, { fid: 1, flags: 0x402 }, '0f000000 0c 0100 01000000 02040000'],
+  Treaddir: [1, { fid: 1, offset: 0n, count: 4072 }, '17000000 28 0100 01000000 0000000000000000 e80f0000'],
+  Rreaddir: [1, { data: hex('80 01000000 0200000000000000 0100000000000000 04 0100 2e') },
+    '24000000 29 0100 19000000 80 01000000 0200000000000000 0100000000000000 04 0100 2e'],
+  Tlock: [1, { fid: 1, type: 1, flags: 1, start: 0n, length: 0n, procId: 99, clientId: 'h' },
+    '27000000 34 0100 01000000 01 01000000 0000000000000000 0000000000000000 63000000 0100 68'],
+  Tflush: [2, { oldtag: 1 }, '09000000 6c 0200 0100'],
 }
-for (const name of Object.keys(golden) as Name[]) {
-  test(`${name} is the golden frame, written and read`, () => {
-    for (const [tag, fields, bytes] of golden[name] as readonly (readonly [number, Fields<Name>, string])[]) {
-      const frame = hex(bytes), into = Buffer.alloc(frame.length + 8, 0xee)
-      assert.is(encode(name, tag, fields, into, 4), frame.length + 4)
-      assert.equal(into.toString('hex'), `eeeeeeee${frame.toString('hex')}eeeeeeee`)
-      assert.is(nameOf(frame[4]!), name)
-      assert.equal(decode(name, frame, 7, frame.length), fields)
+for (const [name, [tag, fields, bytes]] of Object.entries(golden) as [Name, readonly [number, Fields<Name>, string]][]) {
+  test(`${name} is its golden frame, written and read`, () => {
+    const frame = hex(bytes), into = Buffer.alloc(frame.length + 8, 0xee)
+    assert.is(encode(name, tag, fields, into, 4), frame.length + 4)
+    assert.is(into.toString('hex'), `eeeeeeee${frame.toString('hex')}eeeeeeee`)
+    assert.is(nameOf(frame[4]!), name)
+    assert.equal(decode(name, frame, 7, frame.length), fields)
+  })
+}
+
+// As 9p(5) and diod's protocol.md write them. `names` and `qids` stand for n[2] n*(...).
+const documented = `
+7 Rlerror ecode[4]
+8 Tstatfs fid[4]
+9 Rstatfs type[4] bsize[4] blocks[8] bfree[8] bavail[8] files[8] ffree[8] fsid[8] namelen[4]
+12 Tlopen fid[4] flags[4]
+13 Rlopen qid[13] iounit[4]
+14 Tlcreate fid[4] name[s] flags[4] mode[4] gid[4]
+15 Rlcreate qid[13] iounit[4]
+16 Tsymlink dfid[4] name[s] target[s] gid[4]
+17 Rsymlink qid[13]
+18 Tmknod dfid[4] name[s] mode[4] major[4] minor[4] gid[4]
+19 Rmknod qid[13]
+20 Trename fid[4] dfid[4] name[s]
+21 Rrename
+22 Treadlink fid[4]
+23 Rreadlink target[s]
+24 Tgetattr fid[4] mask[8]
+25 Rgetattr valid[8] qid[13] mode[4] uid[4] gid[4] nlink[8] rdev[8] size[8] blksize[8] blocks[8] atime_sec[8] atime_nsec[8] mtime_sec[8] mtime_nsec[8] ctime_sec[8] ctime_nsec[8] btime_sec[8] btime_nsec[8] gen[8] data_version[8]
+26 Tsetattr fid[4] valid[4] mode[4] uid[4] gid[4] size[8] atime_sec[8] atime_nsec[8] mtime_sec[8] mtime_nsec[8]
+27 Rsetattr
+30 Txattrwalk fid[4] newfid[4] name[s]
+31 Rxattrwalk size[8]
+32 Txattrcreate fid[4] name[s] attr_size[8] flags[4]
+33 Rxattrcreate
+40 Treaddir fid[4] offset[8] count[4]
+41 Rreaddir data[d]
+50 Tfsync fid[4] datasync[4]
+51 Rfsync
+52 Tlock fid[4] type[1] flags[4] start[8] length[8] proc_id[4] client_id[s]
+53 Rlock status[1]
+54 Tgetlock fid[4] type[1] start[8] length[8] proc_id[4] client_id[s]
+55 Rgetlock type[1] start[8] length[8] proc_id[4] client_id[s]
+70 Tlink dfid[4] fid[4] name[s]
+71 Rlink
+72 Tmkdir dfid[4] name[s] mode[4] gid[4]
+73 Rmkdir qid[13]
+74 Trenameat olddirfid[4] oldname[s] newdirfid[4] newname[s]
+75 Rrenameat
+76 Tunlinkat dirfid[4] name[s] flags[4]
+77 Runlinkat
+100 Tversion msize[4] version[s]
+101 Rversion msize[4] version[s]
+102 Tauth afid[4] uname[s] aname[s] n_uname[4]
+103 Rauth qid[13]
+104 Tattach fid[4] afid[4] uname[s] aname[s] n_uname[4]
+105 Rattach qid[13]
+108 Tflush oldtag[2]
+109 Rflush
+110 Twalk fid[4] newfid[4] names[names]
+111 Rwalk qids[qids]
+116 Tread fid[4] offset[8] count[4]
+117 Rread data[d]
+118 Twrite fid[4] offset[8] data[d]
+119 Rwrite count[4]
+120 Tclunk fid[4]
+121 Rclunk
+122 Tremove fid[4]
+123 Rremove`.trim().split('\n').map((line) => {
+  const [type, name, ...fields] = line.split(' ')
+  return { type: Number(type), name: name as Name, fields: fields.map((field) => /(.*)\[(.*)\]/.exec(field)!.slice(1) as [name: string, size: string]) }
+})
+
+test('every message of the documents is in the table, and no other', () => {
+  assert.equal(Object.entries(typeOf).sort(), documented.map(({ name, type }) => [name, type]).sort())
+  for (let type = 0; type < 256; type++) assert.is(nameOf(type), documented.find((message) => message.type === type)?.name)
+})
+
+/** A message by its documented layout: each field has a value of its own, made of `seed`, and its bytes. */
+function written({ type, fields }: (typeof documented)[number], seed: number): { fields: any; frame: Buffer } {
+  const value: any = {}, parts: Buffer[] = []
+  let n = seed
+  const bytes = (count: number) => Buffer.from(Array.from({ length: count }, (_, i) => (n * 16 + i + 1) & 0xff))
+  const le = (b: Buffer) => b.reduceRight((sum, byte) => sum * 256n + BigInt(byte), 0n)
+  const prefixed = (size: number, count: number, b: Buffer) => Buffer.concat([Buffer.from([count & 255, count >> 8, 0, 0]).subarray(0, size), b])
+  const bigints = ['fsid', 'rdev', 'gen', 'data_version', 'start', 'length']
+  for (const [field, size] of fields) {
+    n++
+    const name = field.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
+    const time = /^(.time)_(n?sec)$/.exec(field)
+    if (time) {
+      const b = Buffer.concat([bytes(4), Buffer.alloc(4)])
+      value[time[1]!] = { ...value[time[1]!], [time[2]!]: Number(le(b)) }
+      parts.push(b)
+    } else if (size === 's') {
+      value[name] = `name${n}`
+      parts.push(prefixed(2, value[name].length, Buffer.from(value[name])))
+    } else if (size === 'd') {
+      value[name] = bytes(n)
+      parts.push(prefixed(4, n, value[name]))
+    } else if (size === 'names') {
+      value[name] = ['a', `b${n}`, 'c'.repeat(n)]
+      parts.push(prefixed(2, 3, Buffer.concat(value[name].map((one: string) => prefixed(2, one.length, Buffer.from(one))))))
+    } else if (size === 'qids' || size === '13') {
+      const b = bytes(13), two = bytes(26).subarray(13)
+      const read = (b: Buffer) => ({ type: b[0], version: Number(le(b.subarray(1, 5))), path: le(b.subarray(5)) })
+      value[name] = size === '13' ? read(b) : [read(b), read(two)]
+      parts.push(size === '13' ? b : prefixed(2, 2, Buffer.concat([b, two])))
+    } else if (size === '8' && !bigints.includes(field) && !(field === 'offset' && type === 40)) {
+      const b = Buffer.concat([bytes(field === 'mask' || field === 'valid' ? 4 : 6), Buffer.alloc(4)]).subarray(0, 8)
+      value[name] = Number(le(b))
+      parts.push(b)
+    } else {
+      const b = bytes(Number(size))
+      value[name] = size === '8' ? le(b) : Number(le(b))
+      parts.push(b)
+    }
+  }
+  const body = Buffer.concat(parts), size = 7 + body.length
+  return { fields: value, frame: Buffer.concat([Buffer.from([size & 255, size >> 8, 0, 0, type, 0x34, 0x12]), body]) }
+}
+for (const message of documented) {
+  test(`${message.name} is as documented, field by field`, () => {
+    for (const seed of [0, 7, 100]) {
+      const { fields, frame } = written(message, seed), into = Buffer.alloc(frame.length)
+      assert.is(encode(message.name, 0x1234, fields, into, 0), frame.length)
+      assert.is(into.toString('hex'), frame.toString('hex'))
+      assert.equal(decode(message.name, frame, 7, frame.length), fields)
+      assert.equal(Object.keys(decode(message.name, frame, 7, frame.length)), Object.keys(messages[message.name][1]))
     }
   })
 }
+
+const samples = {
+  u8: [0, 1, 255],
+  u16: [0, 1, 0x8000, 0xffff],
+  u32: [0, 1, 0x8000_0000, 0xffff_ffff],
+  'u32?': [0, 1, 0xffff_ffff],
+  size: [0, 1, 0xffff_ffff, 0x1_0000_0000, 2 ** 52 + 1, Number.MAX_SAFE_INTEGER, 2 ** 63],
+  mask: [0, 0x3fff, 0x8000_0000, 0xffff_ffff],
+  u64: [0n, 1n, 0xffff_ffffn, 1n << 32n, (1n << 53n) + 1n, 1n << 63n, (1n << 64n) - 1n],
+  name: ['', 'a', 'caf\u00e9', '\u20ac', '\u{1f600}', '\udcff', 'a\udc80\u{10ffff}', '\ufeffbom', '\0', 'x'.repeat(255), '\u00e9'.repeat(32767), 'y'.repeat(65535)],
+  qid: [{ type: 0, version: 0, path: 0n }, { type: 255, version: 0xffff_ffff, path: (1n << 64n) - 1n }, qid],
+  time: [{ sec: 0, nsec: 0 }, { sec: -1, nsec: 999_999_999 }, { sec: -(2 ** 32), nsec: 1 }, { sec: 2 ** 53 - 1, nsec: 2 }, { sec: 1 - 2 ** 53, nsec: 3 }],
+  data: [Buffer.alloc(0), Buffer.from([1]), Buffer.alloc(100_000, 0xa5)],
+  payload: [Buffer.alloc(0), Buffer.from([1]), Buffer.alloc(100_000, 0xa5)],
+  names: [[], ['a'], [''], ['\udcff', 'b'.repeat(300)], Array.from({ length: 16 }, (_, i) => `${i}`)],
+  qids: [[], [qid], Array.from({ length: 16 }, (_, i) => ({ type: i, version: i, path: BigInt(i) }))],
+} as const
+/** Every field with each of its samples, the others with one of theirs. */
+function *values(name: Name): Generator<any> {
+  const layout = Object.entries(messages[name][1]) as [string, keyof typeof samples][]
+  const rounds = Math.max(1, ...layout.map(([, kind]) => samples[kind].length))
+  for (let round = 0; round < rounds; round++) {
+    yield Object.fromEntries(layout.map(([field, kind], i) => [field, samples[kind][(round + i) % samples[kind].length]]))
+  }
+}
+
+const into = Buffer.alloc(1 << 20)
+for (const name of all) {
+  test(`${name} comes back as it went, extremes too`, () => {
+    for (const fields of values(name)) {
+      into.fill(0xee)
+      const end = encode(name, 0xfffe, fields, into, 100)
+      assert.is(into.readUInt32LE(100), end - 100)
+      assert.is(into[104], typeOf[name])
+      assert.is(into.readUInt16LE(105), 0xfffe)
+      assert.equal(decode(name, into, 107, end), fields)
+      assert.ok(into.subarray(0, 100).every((byte) => byte === 0xee) && into[end] === 0xee)
+    }
+  })
+  test(`${name} cut anywhere is EINVAL, whatever stands behind it`, () => {
+    for (const fields of values(name)) {
+      const end = encode(name, 1, fields, into, 0)
+      const step = Math.max(1, Math.floor(end / 500))
+      for (let cut = 7; cut < end; cut += cut < 200 || cut > end - 40 ? 1 : step) {
+        if (name === 'Tfsync' && cut >= 11) continue        // the old form, and a byte or three
+        for (const behind of [0x00, 0xff]) {
+          const frame = Buffer.concat([into.subarray(0, cut), Buffer.alloc(64, behind)])
+          assert.throws(() => decode(name, frame, 7, cut), (error: unknown) => isErrno(error, 'EINVAL'), `${name} cut at ${cut} of ${end}`)
+        }
+      }
+    }
+  })
+  test(`${name} where there is no room is a RangeError`, () => {
+    for (const fields of values(name)) {
+      const end = encode(name, 1, fields, into, 0)
+      for (const room of new Set([0, 6, 7, 8, 11, 15, 30, end - 3, end - 1].filter((room) => room < end && room >= 0))) {
+        assert.throws(() => encode(name, 1, fields, Buffer.alloc(room), 0), (error: unknown) => error instanceof RangeError, `${room} of ${end}`)
+        assert.throws(() => encode(name, 1, fields, into, into.length - room), (error: unknown) => error instanceof RangeError)
+      }
+      assert.is(encode(name, 1, fields, into, into.length - end), into.length)
+    }
+  })
+  test(`${name} may be followed by bytes that nobody knows, unless they would be written`, () => {
+    for (const fields of values(name)) {
+      const end = encode(name, 1, fields, into, 0)
+      into.fill(0xff, end, end + 40)
+      if (name === 'Twrite') assert.throws(() => decode(name, into, 7, end + 1), (error: unknown) => isErrno(error, 'EINVAL'))
+      else assert.equal(decode(name, into, 7, end + 40), fields)
+    }
+  })
+}
+
+for (const [what, name, bytes] of [
+  ['a name longer than its frame', 'Tmkdir', '01000000 ffff 61 00000000 00000000'],
+  ['65535 names in a frame of none', 'Twalk', '01000000 02000000 ffff'],
+  ['a name too many', 'Twalk', '01000000 02000000 0200 0100 61'],
+  ['65535 qids in a frame of one', 'Rwalk', 'ffff 80 01000000 0200000000000000'],
+  ['4 GiB of data in a frame of one byte', 'Rread', 'ffffffff 61'],
+  ['a count above the payload', 'Twrite', '01000000 0000000000000000 02000000 61'],
+  ['a count below the payload', 'Twrite', '01000000 0000000000000000 01000000 6161'],
+] as const) {
+  test(`${what} is EINVAL`, () => assert.throws(() => decode(name, hex(bytes), 0, hex(bytes).length), (error: unknown) => isErrno(error, 'EINVAL')))
+}
+
+test('Tfsync may lack datasync', () => {
+  assert.equal(decode('Tfsync', hex('01000000'), 0, 4), { fid: 1, datasync: 0 })
+  assert.equal(decode('Tfsync', hex('01000000 0100'), 0, 6), { fid: 1, datasync: 0 })
+})
+
+test('a size of 2^53 and more is never taken for a smaller one', () => {
+  for (const bits of [1n << 53n, (1n << 53n) + 1n, 1n << 63n, (1n << 63n) + 5n, (1n << 64n) - 1n]) {
+    const frame = Buffer.alloc(16)
+    frame.writeBigUInt64LE(bits, 4)
+    const { offset } = decode('Tread', frame, 0, 16)
+    assert.ok(offset > Number.MAX_SAFE_INTEGER, `${bits} became ${offset}`)
+    assert.is(offset, Number(bits))
+  }
+})
+
+test('data are a view of the frame, and names are not', () => {
+  const end = encode('Twrite', 1, { fid: 1, offset: 2, data: Buffer.from('abc') }, into, 50)
+  const { data } = decode('Twrite', into, 57, end)
+  into[end - 3] = 0x41
+  assert.is(Buffer.from(data).toString(), 'Abc')
+  assert.is(data.buffer, into.buffer)
+})
+
+test('a name that no bytes make is EILSEQ, one too long for its length ENAMETOOLONG', () => {
+  for (const name of ['\ud800', '\udc00', '\udc7f', 'a\udd00', '\udbff', '\udfff']) {
+    assert.throws(() => encode('Tmkdir', 1, { dfid: 1, name, mode: 0, gid: 0 }, into, 0), (error: unknown) => isErrno(error, 'EILSEQ'))
+  }
+  assert.throws(() => encode('Tmkdir', 1, { dfid: 1, name: 'x'.repeat(65536), mode: 0, gid: 0 }, into, 0), (error: unknown) => isErrno(error, 'ENAMETOOLONG'))
+  assert.throws(() => encode('Tmkdir', 1, { dfid: 1, name: '\u00e9'.repeat(32768), mode: 0, gid: 0 }, into, 0), (error: unknown) => isErrno(error, 'ENAMETOOLONG'))
+})
+
+test('a payload written in place makes the same frame', () => {
+  for (const name of ['Rread', 'Rreaddir'] as const) {
+    const data = Buffer.from('payload'), end = encode(name, 0x1234, { data }, into, 0), whole = Buffer.from(into.subarray(0, end))
+    into.fill(0xee)
+    data.copy(into, 11)
+    payloadHead(typeOf[name], 0x1234, data.length, into, 0)
+    assert.is(into.subarray(0, end).toString('hex'), whole.toString('hex'))
+  }
+})
+
+const entries: Dirent[] = ['.', 'caf\u00e9', '\udcff', 'x'.repeat(255), '\u{1f600}'].map((name, i) => ({
+  qid: { type: i, version: 0x01020304 + i, path: (1n << 63n) + BigInt(i) }, cookie: (1n << 62n) + BigInt(i), type: 8 + i, name,
+}))
+test('an entry is its documented bytes', () => {
+  const end = putDirent(into, 3, 100, 0x80, 1, 2n, 1n, 4, '.')
+  assert.is(into.subarray(3, end).toString('hex'), '800100000002000000000000000100000000000000040100' + '2e')
+  assert.is(end - 3, direntSize(1))
+})
+test('entries come back as they went, by string and by bytes, and never pass the limit', () => {
+  for (const asBytes of [false, true]) {
+    let end = 0
+    for (const { qid, cookie, type, name } of entries) {
+      const bytes = Buffer.from(name === '\udcff' ? [0xff] : Buffer.from(name))
+      const given = asBytes ? bytes : name, size = direntSize(bytes.length)
+      for (let room = 0; room < size; room++) {
+        into.fill(0xee, end + room, end + room + 400)
+        assert.is(putDirent(into, end, end + room, qid.type, qid.version, qid.path, cookie, type, given), -1)
+        assert.ok(into.subarray(end + room, end + room + 400).every((byte) => byte === 0xee), 'wrote behind the limit')
+      }
+      end = putDirent(into, end, end + size, qid.type, qid.version, qid.path, cookie, type, given)
+    }
+    assert.equal(direntsOf(into.subarray(0, end)), entries)
+    for (let cut = 1; cut < direntSize(1); cut++) assert.throws(() => direntsOf(into.subarray(0, cut)), (error: unknown) => isErrno(error, 'EINVAL'))
+  }
+})
 test.run()
