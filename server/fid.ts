@@ -5,14 +5,8 @@ import type { AttachRules } from './users.ts'
 import type { File } from './namespace.ts'
 import type { User } from './permission.ts'
 
-/** One Tattach: who came in, where, under which rules. Shared, and counted, by all fids that descend from it. */
-export class Attach {
-  #fids = 0
-  /** root: taken over, and let go with the last fid. */
-  constructor(readonly user: User, readonly rules: AttachRules, readonly root: File) {}
-  enter(): void { this.#fids++ }
-  leave(): void { if (--this.#fids === 0) this.root.release() }
-}
+/** One Tattach: who came in, where, under which rules. Shared by all fids that descend from it. */
+export interface Attach { readonly user: User; readonly rules: AttachRules; readonly root: File }
 
 /** An extended attribute on its way: a value being read, or one being written until its clunk. */
 export type Xattr =
@@ -37,10 +31,7 @@ export class Fid {
   next: Fid | null = null
   #before: Fid | null = null
   /** file: retained for it. */
-  constructor(readonly number: number, public file: File, readonly attach: Attach) {
-    attach.enter()
-    this.#link()
-  }
+  constructor(readonly number: number, public file: File, readonly attach: Attach) { this.#link() }
 
   /** The name that this fid was reached by; takes its own hold of the directory. */
   reachedBy(dir: File | null, name: string): void {
@@ -64,7 +55,6 @@ export class Fid {
     this.dir?.release()
     this.dir = null
     this.xattr = null
-    this.attach.leave()
   }
   #link(): void {
     const first = this.file.fids

@@ -3,7 +3,7 @@
 import { NONUNAME } from 'ninep'
 import { admit } from './peer.ts'
 import type { Peer } from './peer.ts'
-import type { User } from './permission.ts'
+import type { Attach } from './fid.ts'
 import { NOBODY, UserDatabase, attachRules } from './users.ts'
 import type { AttachRules } from './users.ts'
 
@@ -22,7 +22,7 @@ export class Gate {
    * The user that a claim makes, and the rules he is under. nUname counts where it is given, else the name; a name that the
    * host does not know is nobody. EPERM: the peer may not claim that.
    */
-  async admit(peer: Peer, uname: string, nUname: number, aname: string): Promise<{ readonly user: User; readonly rules: AttachRules }> {
+  async admit(peer: Peer, uname: string, nUname: number, aname: string): Promise<Omit<Attach, 'root'>> {
     const claimed = nUname !== NONUNAME ? nUname : await this.#users.uidOf(uname) ?? NOBODY
     const at = `/${aname.split('/').filter((name) => name !== '').join('/')}/`.replace('//', '/')
     const { rules } = this.#points.find(({ prefix }) => at.startsWith(prefix))!

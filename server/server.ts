@@ -65,8 +65,8 @@ export async function serve(config: ServerConfig): Promise<Server> {
   }
 }
 
-/** Beyond loopback and unix sockets, a line must say who may come in. */
-function mayListen(url: string, attach: ReadonlyMap<string, AttachRules>): void {
+/** Beyond loopback and unix sockets, a line must say who may come in. Throws an Error that says so. */
+export function mayListen(url: string, attach: ReadonlyMap<string, AttachRules>): void {
   const address = parseListen(url)
   if (address.kind !== 'tcp' || address.loopback) return
   if ([...attach.values()].some(({ from }) => from.lines.length > 0)) return

@@ -57,8 +57,6 @@ export class Session implements Receiver {
   connection!: Connection
   #versioned = false
   #pending = new Map<number, Request>()
-  /** Those of them that translators are at. Waits for locks are not: what ends them must still be read. */
-  #working = 0
   #inFlight = 0
   #done: Done[] = []
   #waiting = false
@@ -72,7 +70,7 @@ export class Session implements Receiver {
 
   ready(): boolean {
     const { limits } = this.shared
-    const room = this.#working < limits.requests && this.#inFlight + this.connection.unsent < limits['bytes-in-flight']
+    const room = this.#pending.size < limits.requests && this.#inFlight + this.connection.unsent < limits['bytes-in-flight']
     return room && !this.#stopping
   }
 
@@ -112,15 +110,12 @@ export class Session implements Receiver {
     if (request.type === Twrite) request.holds = holds
     else if (request.bytes) request.holds = request.bytes.length - request.at
     this.#inFlight += request.holds
-    if (request.cancel) request.locks = true
-    else this.#working++
     result.then((value) => this.#settle({ request, entry, result: value }), (error) => this.#settle({ request, entry, error: error ?? errno('EIO') }))
   }
 
   #settle(done: Done): void {
     const { request } = done
     this.#inFlight -= request.holds
-    if (!request.locks) this.#working--
     if (request.silent) {
       this.connection.resume()
       return
@@ -260,16 +255,11 @@ export class Session implements Receiver {
     if (fid.xattr) throw errno('EBADF', op, `${number} is an extended attribute`)
     return fid
   }
-  /** Takes a number for a new fid on a file, which was retained for it and is let go on a refusal. EBADF: it is taken; EMFILE: too many. */
+  /** Takes a number for a new fid on a file, which was retained for it. EBADF: it is taken; EMFILE: too many. */
   reserve(number: number, file: File, attach: Attach, op: string): Fid {
-    try {
-      if (number === NOFID) throw errno('EINVAL', op, 'NOFID')
-      if (this.fids.has(number)) throw errno('EBADF', op, `${number} is in use`)
-      if (this.fids.size >= this.shared.limits.fids) throw errno('EMFILE', op, `more than ${this.shared.limits.fids} fids`)
-    } catch (e) {
-      file.release()
-      throw e
-    }
+    if (number === NOFID) throw errno('EINVAL', op, 'NOFID')
+    if (this.fids.has(number)) throw errno('EBADF', op, `${number} is in use`)
+    if (this.fids.size >= this.shared.limits.fids) throw errno('EMFILE', op, `more than ${this.shared.limits.fids} fids`)
     const fid = new Fid(number, file, attach)
     this.fids.set(number, fid)
     return fid

@@ -4,7 +4,6 @@ import { AT_REMOVEDIR, MAXWELEM, NOFID, errno, isErrno } from 'ninep'
 import type { Fields, Qid } from 'ninep'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
-import { Attach } from '../fid.ts'
 import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
 import { NEEDED, mayUnlink, mayWalk } from '../permission.ts'
@@ -29,11 +28,11 @@ function* attach(session: Session, { fid: number, afid, uname, aname, nUname }: 
   if (session.fids.has(number)) throw errno('EBADF', 'attach', `${number} is in use`)
   const { namespace, gate } = session.shared
   const peer = yield* get(session.peer)
-  const { user, rules } = yield* get(gate.admit(peer, uname, nUname, aname))
-  const root = yield* descend(session, user, namespace.root.file.retain(), aname.split('/').filter((name) => name !== ''), aname)
-  const entered = new Attach(user, rules, root)
-  entered.enter()
-  try { return { qid: qidOf(session.reserve(number, root.retain(), entered, 'attach').file) } } finally { entered.leave() }
+  const who = yield* get(gate.admit(peer, uname, nUname, aname))
+  const root = yield* descend(session, who.user, namespace.root.file.retain(), aname.split('/').filter((name) => name !== ''), aname)
+  let fid: Fid
+  try { fid = session.reserve(number, root, { ...who, root: root.retain() }, 'attach') } catch (e) { root.release(); throw e }
+  return { qid: qidOf(fid.file) }
 }
 
 /** Walks an attach name from the root, which was retained and is let go. '..' is not taken: it can't leave what is served. */

@@ -112,7 +112,6 @@ function* writeAs({ attach }: Fid, handle: Handle, data: Uint8Array, offset: num
 function* open(session: Session, { fid: number, flags }: Fields<'Tlopen'>, request: Request): Steps<Fields<'Rlopen'>> {
   const fid = session.file(number, 'open'), { attach, file } = fid
   if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'open', `${number} is open`)
-  room(session, 'open')
   const writes = (flags & O.ACCMODE) !== O.RDONLY || (flags & O.TRUNC) !== 0
   fid.state = 'opening'
   try {
@@ -125,18 +124,17 @@ function* open(session: Session, { fid: number, flags }: Fields<'Tlopen'>, reque
   return { qid: qidOf(file), iounit: 0 }
 }
 
-/** Refuses one open file more than there may be; those being opened count when they are. */
-function room(session: Session, op: string): void {
-  const { handles } = session.shared.limits
-  if (session.handles >= handles) throw errno('EMFILE', op, `more than ${handles} open files`)
-}
-/** Gives a fid the handle that an open made, unless it is gone by then. */
+/** Gives a fid the handle that an open made: unless it is gone by then, or there are too many. */
 function* hold(session: Session, fid: Fid, flags: number, opening: Awaitable<Handle>): Steps<void> {
   const handle = yield* get(opening)
-  const { mount } = fid.file
+  const { mount } = fid.file, { handles } = session.shared.limits
   if (fid.state === 'gone') {
     mount.close(handle)
     throw errno('EBADF', 'open', `${fid.number} was clunked`)
+  }
+  if (session.handles >= handles) {
+    mount.close(handle)
+    throw errno('EMFILE', 'open', `more than ${handles} open files`)
   }
   session.handles++
   fid.handle = handle
@@ -146,7 +144,6 @@ function* hold(session: Session, fid: Fid, flags: number, opening: Awaitable<Han
 function* create(session: Session, { fid: number, name, flags, mode, gid }: Fields<'Tlcreate'>, request: Request): Steps<Fields<'Rlcreate'>> {
   const fid = session.file(number, 'create'), { attach } = fid
   if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'create', `${number} is open`)
-  room(session, 'create')
   const dir = directory(fid, 'create')
   checkName(name, 'create')
   fid.state = 'opening'

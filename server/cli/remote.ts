@@ -1,0 +1,142 @@
+// The server's side of a verb: a connection, attached, and the files that paths of it name.
+
+import { AT_REMOVEDIR, connect, errno, isErrno, NONUNAME, QT } from 'ninep'
+import type { Client, File } from 'ninep'
+import { escape } from './format.ts'
+import { Failure, reason } from './failure.ts'
+
+/** Which tree of which server, and as whom. */
+export interface Where {
+  readonly server: string
+  readonly aname: string
+  readonly uid?: number
+  readonly user?: string
+}
+
+const LINKS = 40                                          // followed in one path, as Linux does
+const PATIENCE = 10_000                                   // ms until a server must have answered
+
+/** Does `work` on an attached connection, and closes it. */
+export async function session<T>(where: Where, work: (remote: Remote) => Promise<T>): Promise<T> {
+  const { server, uid, user, aname } = where
+  let client: Client
+  try {
+    client = await connect(server, { timeout: PATIENCE })
+  } catch (e) {
+    const absent = ['ENOENT', 'ECONNREFUSED'].includes((e as { code?: string }).code ?? '')
+    throw new Failure(`${server}: ${reason(e)}${absent ? '. Is it running? Start it: ninefold serve, or name another: --server' : ''}`)
+  }
+  try {
+    const as = user !== undefined ? { uname: user, uid: NONUNAME } : uid !== undefined ? { uid } : {}
+    const root = await client.attach({ aname, ...as }).catch((e: unknown) => { throw new Failure(`${server}: attach${aname && ` ${escape(aname)}`}: ${reason(e)}`) })
+    return await work(new Remote(client, root))
+  } finally {
+    await client.close()
+  }
+}
+
+export const isDir = (file: File): boolean => (file.qid.type & QT.DIR) !== 0
+const isLink = (file: File): boolean => (file.qid.type & QT.SYMLINK) !== 0
+
+/** A path of the server as its names. */
+export function namesOf(path: string): string[] { return path.split('/').filter((name) => name !== '' && name !== '.') }
+
+export class Remote {
+  constructor(readonly client: Client, readonly root: File) {}
+
+  /** What a path names: of a symbolic link what that leads to, or with follow false the link itself. ENOENT ENOTDIR ELOOP */
+  async find(path: string, follow = true): Promise<File> {
+    const through = follow || path.endsWith('/')
+    let file: File
+    try {
+      file = await this.root.walk(...namesOf(path))
+    } catch (e) {
+      if (!isErrno(e, 'ENOTDIR')) throw e
+      return this.#byHand(path, through)                   // 9P leaves links to the client: perhaps there is one on the way
+    }
+    if (!isLink(file) || !through) return file
+    await file.clunk()
+    return this.#byHand(path, through)
+  }
+
+  async #byHand(path: string, follow: boolean): Promise<File> {
+    let at: string[] = []                                  // names so far, none of them a link
+    const ahead = namesOf(path)
+    for (let links = 0; ;) {
+      const name = ahead.shift()
+      if (name === undefined) return this.root.walk(...at)
+      if (name === '..') { at.pop(); continue }
+      const file = await this.root.walk(...at, name)
+      if (!isLink(file) || (ahead.length === 0 && !follow)) {
+        at.push(name)
+        await file.clunk()
+        continue
+      }
+      if (++links > LINKS) throw errno('ELOOP', 'walk', path)
+      const target = await file.readlink()
+      await file.clunk()
+      if (target.startsWith('/')) at = []
+      ahead.unshift(...namesOf(target))
+    }
+  }
+
+  /** The directory that holds what a path names, and its name there, whether there is such a file or not. EBUSY: the root. */
+  async place(path: string): Promise<{ dir: File; name: string }> {
+    const names = namesOf(path), name = names.pop()
+    if (name === undefined) throw errno('EBUSY', 'the root', path)
+    if (name === '..') throw errno('EINVAL', 'a path that ends in ..', path)
+    return { dir: await this.find(`${names.join('/')}/`), name }
+  }
+
+  /** Where a file called `name` goes that is copied or moved to `path`: into the directory that is there, else under that name. */
+  async target(path: string, name: string): Promise<{ dir: File; name: string }> {
+    const there = await this.find(path).catch((e: unknown) => { if (isErrno(e, 'ENOENT')) return undefined; throw e })
+    if (there && isDir(there)) return { dir: there, name }
+    if (path.endsWith('/')) throw errno(there ? 'ENOTDIR' : 'ENOENT', 'walk', path)
+    await there?.clunk()
+    return this.place(path)
+  }
+}
+
+/** The names of a directory, with their kinds. What a server may not call a file is EPROTO: it could lead out of a local tree. */
+export async function* list(dir: File): AsyncGenerator<{ name: string; type: number }, void, void> {
+  for await (const { name, type } of dir.readdir()) {
+    if (name === '' || name.includes('/') || name.includes('\0')) throw errno('EPROTO', 'the server lists a file called', name)
+    yield { name, type }
+  }
+}
+
+/** Removes a file or a whole tree below `dir`; `each` hears of every failure, and what is above it then stays. */
+export async function removeTree(dir: File, name: string, path: string, each: (path: string, error: unknown) => void): Promise<void> {
+  try {
+    const file = await dir.walk(name)
+    try {
+      if (!isDir(file)) return await dir.unlinkat(name)
+      const inside: string[] = []
+      for await (const entry of list(file)) inside.push(entry.name)
+      await inParallel(inside, 16, (child) => removeTree(file, child, `${path}/${child}`, each))
+    } finally {
+      await file.clunk()
+    }
+    await dir.unlinkat(name, AT_REMOVEDIR)
+  } catch (e) {
+    each(path, e)
+  }
+}
+
+/** Runs `work` on each item, `limit` of them at a time. */
+export async function inParallel<T>(items: Iterable<T>, limit: number, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items[Symbol.iterator]()
+  const lane = async () => { for (let next = queue.next(); !next.done; next = queue.next()) await work(next.value) }
+  await Promise.all(Array.from({ length: limit }, lane))
+}
+
+/** Paths of the server that begin with `prefix`, directories with a slash. */
+export async function complete(where: Where, prefix: string): Promise<string[]> {
+  const cut = prefix.lastIndexOf('/') + 1, above = prefix.slice(0, cut), begin = prefix.slice(cut)
+  return session(where, async (remote) => {
+    const found: string[] = []
+    for await (const { name, type } of list(await remote.find(above))) if (name.startsWith(begin)) found.push(`${above}${name}${type === 4 ? '/' : ''}`)
+    return found.sort()
+  })
+}

@@ -1,0 +1,116 @@
+// ninefold serve: a config, started; what is mounted where, said; and its end.
+
+import { mkdirSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { BadOption } from '../../translators/options.ts'
+import type { Translator } from '../../translators/translator.ts'
+import { BadConfig, checkListen, checkPath, parseConfig } from '../config.ts'
+import type { Config } from '../config.ts'
+import { mayListen, serve as start } from '../server.ts'
+import { parseStack, startStack } from '../stack.ts'
+import type { Stack } from '../stack.ts'
+import { failure, Failure, Misuse, reason } from './failure.ts'
+import { makeLog } from './log.ts'
+
+export interface ServeOptions {
+  readonly file?: string
+  readonly at: readonly string[]
+  readonly listen: readonly string[]
+  readonly state?: string
+  readonly level: string
+}
+
+/** Serves until a signal ends it. Throws Failure or Misuse where nothing was started, or it did not end well. */
+export async function serve(options: ServeOptions): Promise<void> {
+  const config = gather(options)
+  const log = makeLog(options.level)
+  if (config.state !== undefined) {
+    try { mkdirSync(config.state, { recursive: true, mode: 0o700 }) } catch (e) { throw failure(config.state, e) }
+  }
+
+  const running = new Map<string, Translator>()
+  try {
+    for (const [path, stack] of config.namespace) {
+      running.set(path, await startStack(stack, { path, log, ...(config.state === undefined ? {} : { state: config.state }) }).catch((e: unknown) => { throw failure(path, e) }))
+    }
+  } catch (e) {
+    await Promise.allSettled([...running.values()].map((translator) => translator.close()))
+    throw e
+  }
+  const server = await start({ listen: [...config.listen], namespace: running, attach: config.attach, limits: config.limits, log, ...(config.state === undefined ? {} : { state: config.state }) })
+    .catch((e: unknown) => { throw new Failure(reason(e), { cause: e }) })              // it has closed the translators
+  process.stdout.write(`${tree(config.namespace)}\n\n${mountLines(server.urls)}\n`)
+
+  const signal = await new Promise<string>((done) => { for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, done) })
+  log.info({ signal }, 'stopping: finishing what was accepted; a second signal stops now')
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => { server.stopNow(); log.warn({}, 'stopped now'); process.exit(1) })
+  await server.stop()
+  log.info({}, 'stopped')
+  process.exit(0)                                         // a child that hangs must not keep it
+}
+
+/** File and flags as one config: a flag --at replaces what the file has at its path, --listen all its addresses. */
+function gather({ file, at, listen, state }: ServeOptions): Config {
+  let config: Config = { listen: [], namespace: new Map(), attach: new Map(), limits: {} }
+  if (file !== undefined) {
+    let text: string
+    try { text = readFileSync(file, 'utf8') } catch (e) { throw failure(file, e) }
+    try { config = parseConfig(text, file) } catch (e) { throw e instanceof BadConfig ? new Failure(e.message) : e }
+  }
+  const namespace = new Map(config.namespace)
+  for (const given of at) flag('--at', given, () => {
+    const cut = given.indexOf('=')
+    if (cut < 1) throw new BadOption('is not PATH=STACK, like /scratch=memory')
+    namespace.set(checkPath(given.slice(0, cut)), parseStack(given.slice(cut + 1)))
+  })
+  for (const url of listen) flag('--listen', url, () => checkListen(url))
+  if (namespace.size === 0) throw new Misuse('nothing to serve. Name a config or a mount: ninefold serve --at /=memory')
+  const urls = listen.length > 0 ? listen : config.listen.length > 0 ? config.listen : ['unix:./run/ninefold.sock']
+  for (const url of urls) {
+    try { mayListen(url, config.attach) } catch (e) { throw new Failure((e as Error).message) }
+  }
+  return { ...config, namespace, listen: urls, ...(state === undefined ? {} : { state }) }
+}
+function flag(name: string, given: string, read: () => void): void {
+  try { read() } catch (e) { throw e instanceof BadOption ? new Misuse(`${name} ${given}: ${e.message}`) : e }
+}
+function socketPath(url: string): string { return resolve(url.slice('unix:'.length).split('?')[0]!) }
+
+/** What is mounted where, a line each: names as a tree, stacks in a column. */
+export function tree(namespace: ReadonlyMap<string, Stack>): string {
+  const lines: { left: string; stack: string }[] = []
+  const paths = [...namespace.keys()]
+  const draw = (path: string, head: string, tail: string, name: string) => {
+    const stack = namespace.get(path)
+    lines.push({ left: head + name, stack: stack ? describe(stack) : '' })
+    const below = path === '/' ? '/' : `${path}/`
+    const names = [...new Set(paths.filter((other) => other !== path && other.startsWith(below)).map((other) => other.slice(below.length).split('/')[0]!))].sort()
+    for (const [i, name] of names.entries()) {
+      const last = i === names.length - 1
+      draw(below + name, `${tail}${last ? '└─ ' : '├─ '}`, `${tail}${last ? '   ' : '│  '}`, name)
+    }
+  }
+  draw('/', '', '', '/')
+  const width = Math.max(...lines.map(({ left }) => left.length))
+  return lines.map(({ left, stack }) => `${left.padEnd(width)}  ${stack}`.trimEnd()).join('\n')
+}
+/** A stack as its line. */
+function describe({ factory: { definition }, options, children }: Stack): string {
+  const words = Object.entries(options).map(([key, value]) => {
+    const text = /[\s|(),"']/.test(String(value)) ? JSON.stringify(value) : String(value)
+    return definition.options[key]!.positional ? text : `${key}=${text}`
+  })
+  const head = [definition.name, ...words].join(' ')
+  return children.length === 0 ? head : children.length === 1 ? `${head} | ${describe(children[0]!)}` : `${head} (${children.map(describe).join(', ')})`
+}
+
+/** A line to paste for each address, as root of the machine that mounts. */
+function mountLines(urls: readonly string[]): string {
+  const common = 'version=9p2000.L,access=client,msize=1048576'
+  return urls.map((url) => {
+    const tcp = /^tcp:\/\/(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(url)
+    if (tcp) return `mount -t 9p -o trans=tcp,port=${tcp[3]},${common} ${tcp[1] ?? tcp[2]} /mnt`
+    if (url.startsWith('unix:')) return `mount -t 9p -o trans=unix,${common} ${socketPath(url)} /mnt`
+    return `# on ${url}`
+  }).join('\n')
+}

@@ -1,0 +1,98 @@
+// The verbs as they are typed: words, flags, help. What each does is in a module of its own, loaded when it is asked for.
+
+import type { Argv } from 'yargs'
+import type { Where } from './remote.ts'
+
+const levels = ['debug', 'info', 'warn', 'error', 'silent'] as const
+
+const where = <T>(y: Argv<T>) => y
+  .option('server', { type: 'string', describe: 'where PATH lies: unix:SOCKET or tcp://HOST:PORT' })
+  .option('uid', { type: 'number', describe: 'act as this user id' })
+  .option('user', { type: 'string', describe: 'act as this user, by name', conflicts: 'uid' })
+  .option('aname', { type: 'string', describe: 'attach to this tree of the server', default: '' })
+const json = { type: 'boolean', describe: 'print JSON', default: false } as const
+const one = (describe: string) => ({ type: 'string', describe, demandOption: true }) as const
+const many = (describe: string) => ({ type: 'string', array: true, describe, demandOption: true }) as const
+/** Where the flags of `where` point. */
+const at = (args: { server?: string | undefined; uid?: number | undefined; user?: string | undefined; aname: string }): Where => ({
+  server: args.server ?? process.env.NINEFOLD_SERVER ?? 'unix:./run/ninefold.sock', aname: args.aname,
+  ...(args.uid === undefined ? {} : { uid: args.uid }), ...(args.user === undefined ? {} : { user: args.user }),
+})
+
+/** Adds every verb but version and completion. */
+export function verbs(y: Argv): Argv {
+  return y
+    .command('serve [file]', 'serve a namespace until a signal ends it', (y) => y
+      .positional('file', { type: 'string', describe: 'a config, YAML' })
+      .option('at', { type: 'string', array: true, nargs: 1, default: [] as string[], describe: 'PATH=STACK: mount this too' })
+      .option('listen', { type: 'string', array: true, nargs: 1, default: [] as string[], describe: 'listen here, and not where the config says' })
+      .option('state', { type: 'string', describe: 'folder for what outlives a restart' })
+      .option('log', { choices: levels, default: 'info' as const, describe: 'least level to log' })
+      .example('ninefold serve examples/quickstart.yaml', '')
+      .example("ninefold serve --at /=memory --at '/src=posix ./src' --listen tcp://127.0.0.1:5640", ''),
+    async ({ file, at, listen, state, log }) => (await import('./serve.ts')).serve({ at, listen, level: log, ...(file === undefined ? {} : { file }), ...(state === undefined ? {} : { state }) }))
+
+    .command('ls [path..]', 'list directories', (y) => where(y)
+      .positional('path', { type: 'string', array: true, default: ['/'], describe: 'a directory or a file' })
+      .option('l', { alias: 'long', type: 'boolean', default: false, describe: 'mode, links, owner, group, size, time' })
+      .option('a', { alias: 'all', type: 'boolean', default: false, describe: 'names that begin with a dot, too' })
+      .option('json', json)
+      .example('ninefold ls -la /export', ''),
+    async (args) => (await import('./list.ts')).ls(at(args), args.path, { long: args.l, all: args.a, json: args.json }))
+
+    .command('stat <path..>', 'tell all about files', (y) => where(y)
+      .positional('path', many('files, links not followed'))
+      .option('L', { alias: 'follow', type: 'boolean', default: false, describe: 'what a link names, not the link' })
+      .option('json', json)
+      .example('ninefold stat --json /export/a', ''),
+    async (args) => (await import('./list.ts')).stat(at(args), args.path, { follow: args.L, json: args.json }))
+
+    .command('cat <path..>', 'write files to standard output', (y) => where(y)
+      .positional('path', many('files'))
+      .example('ninefold cat /export/a.gz | zcat', ''),
+    async (args) => (await import('./cat.ts')).cat(at(args), args.path))
+
+    .command('rm <path..>', 'remove files', (y) => where(y)
+      .positional('path', many('files, or with -r trees'))
+      .option('r', { alias: 'recursive', type: 'boolean', default: false, describe: 'directories and all in them' })
+      .option('f', { alias: 'force', type: 'boolean', default: false, describe: 'what is not there is no error' })
+      .example('ninefold rm -r /export/old', ''),
+    async (args) => (await import('./change.ts')).rm(at(args), args.path, { tree: args.r, force: args.f }))
+
+    .command('mkdir <path..>', 'make directories', (y) => where(y)
+      .positional('path', many('directories to make'))
+      .option('p', { alias: 'parents', type: 'boolean', default: false, describe: 'those above too; one that is there is no error' })
+      .option('m', { alias: 'mode', type: 'string', describe: 'permission bits, octal' })
+      .example('ninefold mkdir -p -m 0750 /export/a/b', ''),
+    async (args) => (await import('./change.ts')).mkdir(at(args), args.path, { parents: args.p, ...(args.m === undefined ? {} : { mode: args.m }) }))
+
+    .command('mv <from> <to>', 'rename or move a file', (y) => where(y)
+      .positional('from', one('a file'))
+      .positional('to', one('its new name, or a directory to move it to'))
+      .example('ninefold mv /export/a /export/b', ''),
+    async (args) => (await import('./change.ts')).mv(at(args), args.from, args.to))
+
+    .command('ln <target> <path>', 'give a file a second name, or make a symbolic link', (y) => where(y)
+      .positional('target', one('a file; with -s any text'))
+      .positional('path', one('the new name, or a directory for it'))
+      .option('s', { alias: 'symbolic', type: 'boolean', default: false, describe: 'a symbolic link' })
+      .example('ninefold ln -s ../shared /export/link', ''),
+    async (args) => (await import('./change.ts')).ln(at(args), args.target, args.path, { symbolic: args.s }))
+
+    .command('xattr <action> <path> [name] [value]', 'read and change extended attributes', (y) => where(y)
+      .positional('action', { choices: ['list', 'get', 'set', 'remove'] as const, demandOption: true })
+      .positional('path', one('a file'))
+      .positional('name', { type: 'string', describe: 'of the attribute: user.note' })
+      .positional('value', { type: 'string', describe: 'to set; - is standard input' })
+      .option('json', json)
+      .example('ninefold xattr set /export/a user.note "read me"', '').example('ninefold xattr list /export/a', ''),
+    async (args) => (await import('./xattr.ts')).xattr(at(args), args.action, args.path, args.name, args.value, { json: args.json }))
+}
+
+/** What may follow the words so far: verbs and flags, else paths of the server. */
+export async function completeLine(current: string, args: Record<string, unknown>, defaults: (done: (error: Error | null, words: string[] | undefined) => void) => void, done: (words: string[]) => void): Promise<void> {
+  const words = (args._ as string[]).slice(1)                                               // the first is ninefold
+  const remote = current.startsWith('/') && words.length > 1
+  if (!remote) return defaults((_, words) => done(words ?? []))
+  done(await (await import('./remote.ts')).complete(at({ server: args.server as string | undefined, aname: '' }), current).catch(() => []))
+}

@@ -1,0 +1,148 @@
+// The config: what it reads as, and what it says of each fault.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { parseConfig } from '../server/config.ts'
+import { parseStack, startStack } from '../server/stack.ts'
+import type { Stack } from '../server/stack.ts'
+import { translators } from '../server/translators.ts'
+import type { AnyFactory } from '../server/translators.ts'
+import { ForwardTranslator } from '../translators/forward.ts'
+import { int, map, size, text, translator } from '../translators/options.ts'
+import type { Log } from '../translators/options.ts'
+import { memory } from '../translators/memory/memory.ts'
+
+const log: Log = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** Stand-ins with the shapes that a grammar must carry: many children, maps, a start that is seen and one that fails. */
+const seen: string[] = []
+const watch = (name: string) => ({ name, about: 'tells when it starts and closes', concurrent: true })
+const brick = translator({
+  ...watch('brick'), children: 0, options: { at: text({ about: 'where', positional: true }), size: size({ about: 'how large', default: 1 }) },
+  start: async (options, _, env) => {
+    seen.push(`start ${env.name} ${options.at} ${env.state ?? '-'}`)
+    const child = await memory({})
+    return Object.assign(new ForwardTranslator('brick', child, (node) => node), { close: async () => { seen.push(`close ${options.at}`); await child.close() } })
+  },
+})
+const many = translator({
+  ...watch('many'), children: 'many', options: { keep: map(int({ about: 'n' }), { about: 'how many', default: {} }), fail: text({ about: 'why', default: '' }) },
+  start: (options, children) => {
+    if (options.fail) throw new Error(options.fail)
+    return new ForwardTranslator('many', children[0]!, (node) => node)
+  },
+})
+const known = new Map<string, AnyFactory>([...translators, ['brick', brick as unknown as AnyFactory], ['many', many as unknown as AnyFactory]])
+const show = (stack: Stack): string => {
+  const { factory: { definition }, options, children } = stack
+  return [definition.name, ...Object.entries(options).map(([key, value]) => `${key}<${value}>`), ...children.length ? [`(${children.map(show).join(' ; ')})`] : []].join(' ')
+}
+
+const stacks = suite('stack')
+for (const [line, means] of [
+  ['memory', 'memory'],
+  ['memory size=1GiB', 'memory size<1GiB>'],
+  ['rot13 shift=1|memory', 'rot13 shift<1> (memory)'],
+  ['rot13 | rot13 shift=2 | memory', 'rot13 (rot13 shift<2> (memory))'],
+  ['brick ./d1', 'brick at<./d1>'],
+  ['brick at=./d1 size=2', 'brick at<./d1> size<2>'],
+  [`brick "a dir | (with), all"`, 'brick at<a dir | (with), all>'],
+  [`brick at='it is "so"'`, 'brick at<it is "so">'],
+  [`brick ./a" "b`, 'brick at<./a b>'],
+  ['brick ./a,b', 'brick at<./a,b>'],
+  ['brick "key=value"', 'brick at<key=value>'],
+  ['brick tcp://nas:5640/?a=b', 'brick at<tcp://nas:5640/?a=b>'],
+  ['many (brick ./d1, brick ./d2,brick ./d3)', 'many (brick at<./d1> ; brick at<./d2> ; brick at<./d3>)'],
+  ['many keep=a:1,b:2 (rot13 | brick x, many(brick y,brick z))', 'many keep<a:1,b:2> (rot13 (brick at<x>) ; many (brick at<y> ; brick at<z>))'],
+  ['many (many keep=a:1,b:2 (brick x, brick y), brick z size=4,brick w)', 'many (many keep<a:1,b:2> (brick at<x> ; brick at<y>) ; brick at<z> size<4> ; brick at<w>)'],
+] as const) stacks(`reads ${line}`, () => assert.is(show(parseStack(line, known)), means))
+
+for (const [line, says] of [
+  ['', 'a translator is missing at the end. Write: rot13 | posix ./dir'],
+  ['memory |', 'a translator is missing at the end.'],
+  ['| memory', 'a translator is missing before "|".'],
+  ['memroy', 'no translator "memroy". Did you mean "memory"? There are: '],
+  ['rot13', 'rot13: takes one child, not 0.'],
+  ['memory | memory', 'memory: is a brick and takes no children. Write it last.'],
+  ['rot13 (memory, memory)', 'rot13: takes one child, not 2.'],
+  ['memory size=', 'memory: size: "" is not a size. Write bytes or KiB, MiB, GiB: 64MiB.'],
+  ['memory size="4 parsecs"', 'memory: size: "4 parsecs" is not a size. Write bytes or KiB, MiB, GiB: 64MiB.'],
+  ['memory sise=1', 'memory: no option "sise". Did you mean "size"?'],
+  ['memory size=1 size=2', 'memory: size is given twice.'],
+  ['rot13 3 | memory', 'rot13: takes no bare word, as "3" is. Write key=value; it takes: shift.'],
+  ['brick my dir', 'brick: at is given twice, the second time as "dir". Quote what has blanks in it.'],
+  ['brick', 'brick: at is missing. It is text: where'],
+  ['rot13 shift=26 | memory', 'rot13: shift: "26" is not an integer from 1 to 25.'],
+  ['many (brick a', 'many: a ")" is missing.'],
+  ['many (brick a) b', '"b" has no place here.'],
+  ['many (brick a) | brick b', '"|" has no place here.'],
+  ['many ()', 'a translator is missing before ")".'],
+  ['brick a)', '")" has no place here.'],
+  ['brick "a', 'a closing " is missing after "a'],
+] as const) {
+  stacks(`refuses ${line || 'nothing'}`, () => assert.throws(() => parseStack(line, known), (e: Error) => e.name === 'BadOption' && (e.message.startsWith(says) || assert.is(e.message, says))))
+}
+stacks('starts from the bottom up, each with a name and a folder of its own', async () => {
+  seen.length = 0
+  const started = await startStack(parseStack('rot13 | many (brick a, brick b)', known), { path: '/v', log, state: 'st' })
+  assert.equal(seen, ['start /v: brick a st/stacks/%2Fv/0.0.0', 'start /v: brick b st/stacks/%2Fv/0.0.1'])
+  await started.close()
+})
+stacks('closes what it started when a layer above does not start', async () => {
+  seen.length = 0
+  await startStack(parseStack('many fail=sorry (brick a, brick b)', known), { path: '/', log }).then(() => assert.unreachable(), (e: Error) => assert.is(e.message, 'sorry'))
+  assert.equal(seen, ['start /: brick a -', 'start /: brick b -', 'close a', 'close b'])
+})
+stacks.run()
+
+const test = suite('config')
+const good = `listen: ['tcp://127.0.0.1:5640', 'unix:./run/ninefold.sock']
+state: ./state
+namespace:
+  /: memory
+  /scratch: rot13 shift=3 | memory size=64MiB
+attach:
+  /: { squash: root, read-only: on, uid-map: { 1000: 1001 } }
+limits:
+  msize: 64KiB
+  fids: 100
+`
+test('reads a whole one', () => {
+  const config = parseConfig(good, 'n.yaml')
+  assert.equal(config.listen, ['tcp://127.0.0.1:5640', 'unix:./run/ninefold.sock'])
+  assert.is(config.state, './state')
+  assert.equal([...config.namespace].map(([path, stack]) => [path, show(stack)]), [['/', 'memory'], ['/scratch', 'rot13 shift<3> (memory size<64MiB>)']])
+  assert.equal(config.limits, { msize: 65536, fids: 100 })
+})
+for (const [what, text, says] of [
+  ['an option that does not read', good.replace('64MiB', '"4 parsecs"'), 'n.yaml:5: /scratch: memory: size: "4 parsecs" is not a size. Write bytes or KiB, MiB, GiB: 64MiB.'],
+  ['a translator misspelt', good.replace('/: memory', '/: memroy'), `n.yaml:4: /: no translator "memroy". Did you mean "memory"? There are: ${[...translators.keys()].join(', ')}.`],
+  ['a section misspelt', good.replace('limits', 'limit'), 'n.yaml:8: no key "limit". Did you mean "limits"? There are: listen, state, namespace, attach, limits.'],
+  ['a limit misspelt', good.replace('fids', 'fid'), /^n\.yaml:10: limits: no key "fid"\. Did you mean "fids"\? There are: msize, /],
+  ['a limit out of range', good.replace('64KiB', '1KiB'), 'n.yaml:9: limits: msize: "1KiB" is out of range: from 4096 to 1048600 bytes.'],
+  ['an address of another kind', good.replace('tcp:', 'udp:'), /^n\.yaml:1: listen: udp:\/\/127.0.0.1:5640: .* Write tcp:\/\/127.0.0.1:5640, unix:.* or fd:3/],
+  ['a port beyond all', good.replace('5640', '65536'), /^n\.yaml:1: listen: tcp:\/\/127.0.0.1:65536: there is no port 65536/],
+  ['a relative path', good.replace('/scratch', 'scratch/'), 'n.yaml:5: scratch/: "scratch/" is not absolute. Write "/scratch".'],
+  ['a path with dots', good.replace('/scratch', '/a/../b'), 'n.yaml:5: /a/../b: "/a/../b" has an empty name, "." or ".." in it.'],
+  ['a path twice', good.replace('/scratch', '/'), /^n\.yaml:5: .*unique/],
+  ['squash misspelt', good.replace('squash: root', 'squash: rot'), /^n\.yaml:7: attach: \/: squash: "rot" is not one of none, root, all\. Did you mean "root"\?/],
+  ['a uid that is none', good.replace('1001', 'joe'), /^n\.yaml:7: attach: \/: uid-map: 1000: "joe" is not an integer/],
+  ['rules for what is not there', good.replace(/attach:\n {2}\//, 'attach:\n  /nowhere'), 'n.yaml:7: attach: /nowhere: nothing stands there. The namespace has: /, /scratch.'],
+  ['a stack that is a list', good.replace('/: memory', '/: [memory]'), 'n.yaml:4: /: ["memory"] is not text. Write a stack on one line: posix ./dir'],
+  ['a stack that is empty', good.replace('/: memory', '/:'), 'n.yaml:4: /: is empty. Write a stack on one line: posix ./dir'],
+  ['a namespace that is a word', good.replace(/namespace:[^]*attach/, 'namespace: memory\nattach'), 'n.yaml:3: namespace: is a mapping, of lines "name: value".'],
+  ['no namespace', 'listen: fd:3\n', /^n\.yaml:1: namespace is missing\. Write/],
+  ['nothing', '', 'n.yaml:1: a config: is a mapping, of lines "name: value".'],
+  ['YAML that is none', 'namespace: { /: memory\nlisten', /^n\.yaml:\d+: /],
+  ['two faults, both', good.replace('64KiB', 'x').replace('/: memory', '/: memroy'), /^n\.yaml:4: .*\nn\.yaml:9: /],
+] as const) {
+  test(`refuses ${what}`, () => {
+    try { parseConfig(text, 'n.yaml') } catch (e) {
+      if (typeof says === 'string') assert.is((e as Error).message, says)
+      else assert.match((e as Error).message, says)
+      return assert.is((e as Error).name, 'BadConfig')
+    }
+    assert.unreachable('it was taken')
+  })
+}
+test.run()
