@@ -60,9 +60,9 @@ export function mayWalk(user: User, dir: Attr, name?: string): void { demand(use
 export function mayOpen(user: User, attr: Attr, flags: number, name?: string): void {
   const mode = flags & O.ACCMODE
   const want = (mode === O.WRONLY ? W : mode === O.RDONLY ? R : R | W) | (flags & O.TRUNC ? W : 0)
-  if ((attr.mode & S.IFMT) === S.IFLNK) throw errno('ELOOP', 'open', name)
-  if (isDir(attr) ? want & W : false) throw errno('EISDIR', 'open', name)
   if (flags & O.DIRECTORY && !isDir(attr)) throw errno('ENOTDIR', 'open', name)
+  if ((attr.mode & S.IFMT) === S.IFLNK) throw errno('ELOOP', 'open', name)
+  if (isDir(attr) && want & W) throw errno('EISDIR', 'open', name)
   demand(user, attr, want, 'open', name)
   if (flags & O.NOATIME && !owns(user, attr)) throw errno('EPERM', 'open', name)
 }
@@ -203,24 +203,31 @@ export function mayXattr(user: User, attr: Attr, name: string, op: 'get' | 'set'
   if (name === ACL_ACCESS || name === ACL_DEFAULT) {
     if ((attr.mode & S.IFMT) === S.IFLNK) throw errno('EOPNOTSUPP', call, name)
     if (op === 'get') return
-    if (name === ACL_DEFAULT && !isDir(attr)) throw errno(op === 'set' ? 'EACCES' : 'ENODATA', call, name)
+    if (name === ACL_DEFAULT && !isDir(attr)) {
+      if (op === 'set') throw errno('EACCES', call, name)
+      return                                                // there is none to remove
+    }
     if (!owns(user, attr)) throw errno('EPERM', call, name)
     return
   }
-  if (namespace !== 'user.' && namespace !== 'trusted.' && namespace !== 'security.') throw errno('EOPNOTSUPP', call, name)
-  if (name === namespace) throw errno('EINVAL', call, name)
   if (own.test(name)) throw errno(hidden, call, name)
-  if (namespace === 'security.') {
-    if (op !== 'get' && user.uid !== 0) throw errno('EPERM', call, name)
-    return
+  switch (namespace) {
+    case 'security.':
+      if (op !== 'get' && user.uid !== 0) throw errno('EPERM', call, name)
+      break
+    case 'trusted.':
+      if (user.uid !== 0) throw errno(hidden, call, name)
+      break
+    case 'user.':
+      if (!isFile(attr) && !isDir(attr)) throw errno(hidden, call, name)
+      if (op !== 'get' && isDir(attr) && attr.mode & S.ISVTX && !owns(user, attr)) throw errno('EPERM', call, name)
+      demand(user, attr, op === 'get' ? R : W, call, name)
+      break
+    default:
+      if (namespace !== 'system.') demand(user, attr, op === 'get' ? R : W, call, name)
+      throw errno('EOPNOTSUPP', call, name)
   }
-  if (namespace === 'trusted.') {
-    if (user.uid !== 0) throw errno(hidden, call, name)
-    return
-  }
-  if (!isFile(attr) && !isDir(attr)) throw errno(hidden, call, name)
-  if (op !== 'get' && isDir(attr) && attr.mode & S.ISVTX && !owns(user, attr)) throw errno('EPERM', call, name)
-  demand(user, attr, op === 'get' ? R : W, call, name)
+  if (name === namespace) throw errno('EINVAL', call, name)
 }
 
 /** Whether a listing of attributes shows this user this name. */

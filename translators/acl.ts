@@ -22,9 +22,10 @@ const NO_ID = 0xffffffff
  */
 export function parseAcl(bytes: Uint8Array): readonly AclEntry[] | null {
   if (bytes.length === 0) return null
-  if (bytes.length < 4 || (bytes.length - 4) % 8 !== 0) throw errno('EINVAL', 'acl')
+  if (bytes.length < 4) throw errno('EINVAL', 'acl')
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (view.getUint32(0, true) !== 2) throw errno('EOPNOTSUPP', 'acl')
+  if ((bytes.length - 4) % 8 !== 0) throw errno('EINVAL', 'acl')
   if (bytes.length === 4) return null
   const entries: AclEntry[] = []
   let last = 0, named = false
