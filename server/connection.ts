@@ -102,19 +102,16 @@ export class Connection {
   /** Where the next bytes land: behind what is not whole yet, else in the ring of a bulk writer, else in the shared buffer. */
   #keep(bytes: Buffer, at: number, have: number, bulk: boolean, kept: boolean): void {
     const rest = have - at
-    if (rest === 0) {
-      this.#own = null
-      this.#have = 0
-      this.#ring = !bulk ? null : kept || !this.#ring ? Buffer.allocUnsafeSlow(RING) : this.#ring
-      return
-    }
-    const size = Math.max(rest >= 4 ? bytes.readUInt32LE(at) : 0, OWN)
+    if (kept && bytes === this.#ring) this.#ring = null
+    if (bulk) this.#ring ??= Buffer.allocUnsafeSlow(RING)
+    else if (rest === 0) this.#ring = null
     this.#have = rest
+    if (rest === 0) { this.#own = null; return }
+    const size = Math.max(rest >= 4 ? bytes.readUInt32LE(at) : 0, OWN)
     if (bytes === this.#own && at === 0 && size <= bytes.length) return
-    const own = Buffer.allocUnsafeSlow(size)
+    const own = this.#ring && size <= RING ? this.#ring : Buffer.allocUnsafeSlow(size)
     bytes.copy(own, 0, at, have)
     this.#own = own
-    if (kept) this.#ring = null
   }
 
   /** Reads on, if it had stopped and may. */
