@@ -64,7 +64,6 @@ interface Exchange {
   /** Of a Tflush: what it is to end. */
   readonly flushes: Exchange | undefined
   readonly signal: AbortSignal | undefined
-  onAbort: (() => void) | undefined
   /** -1 before it is sent. */
   tag: number
   /** A Tflush for it was made: its tag is taken until Rflush, whatever comes before that. */
@@ -94,6 +93,8 @@ export class Client implements AsyncDisposable {
   /** Held back while tags are short or the stream is full; flushes go first. */
   readonly #waiting = new Set<Exchange>()
   readonly #flushes = new Set<Exchange>()
+  /** What each signal would abort. */
+  readonly #signals = new Map<AbortSignal, Set<Exchange>>()
   /** Why it is over. */
   #end: { readonly error: unknown } | undefined
   readonly #closed: Promise<void>
@@ -206,11 +207,8 @@ export class Client implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       if (this.#end) return reject(this.#end.error)
       if (signal?.aborted) return reject(signal.reason)
-      const exchange: Exchange = { name, fields, resolve, reject, into, flushes: undefined, signal, onAbort: undefined, tag: -1, flushed: false }
-      if (signal) {
-        exchange.onAbort = () => this.#abort(exchange)
-        signal.addEventListener('abort', exchange.onAbort)
-      }
+      const exchange: Exchange = { name, fields, resolve, reject, into, flushes: undefined, signal, tag: -1, flushed: false }
+      if (signal) this.#listen(signal, exchange)
       if (this.#waiting.size === 0 && this.#mayGo(exchange)) this.#send(exchange)
       else this.#waiting.add(exchange)
     })
@@ -249,7 +247,7 @@ export class Client implements AsyncDisposable {
     exchange.flushed = true
     const flush: Exchange = {
       name: 'Tflush', fields: { oldtag: exchange.tag }, resolve() {}, reject() {},
-      into: undefined, flushes: exchange, signal: undefined, onAbort: undefined, tag: -1, flushed: false,
+      into: undefined, flushes: exchange, signal: undefined, tag: -1, flushed: false,
     }
     if (this.#mayGo(flush)) this.#send(flush)
     else this.#flushes.add(flush)
@@ -282,9 +280,28 @@ export class Client implements AsyncDisposable {
     if (this.#flushes.size > 0 || this.#waiting.size > 0) this.#pump()
   }
 
+  /** To be told of its end, which no signal can change any more. */
   #settle(exchange: Exchange): Exchange {
-    if (exchange.onAbort) exchange.signal!.removeEventListener('abort', exchange.onAbort)
+    if (exchange.signal) this.#unlisten(exchange.signal, exchange)
     return exchange
+  }
+
+  // One listener a signal: a large read has many requests under one, and Node warns of the eleventh.
+  #listen(signal: AbortSignal, exchange: Exchange): void {
+    const group = this.#signals.get(signal)
+    if (group) return void group.add(exchange)
+    this.#signals.set(signal, new Set([exchange]))
+    signal.addEventListener('abort', this.#aborted)
+  }
+  #unlisten(signal: AbortSignal, exchange: Exchange): void {
+    const group = this.#signals.get(signal)!
+    group.delete(exchange)
+    if (group.size > 0) return
+    this.#signals.delete(signal)
+    signal.removeEventListener('abort', this.#aborted)
+  }
+  readonly #aborted = ({ target }: Event): void => {
+    for (const exchange of [...this.#signals.get(target as AbortSignal) ?? []]) this.#abort(exchange)
   }
 
   #fail(error: unknown): void {

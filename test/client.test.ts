@@ -1,76 +1,15 @@
-// The client against a peer that a test scripts frame by frame, and against servers of others and our own.
+// The client's messages, against a peer that a test scripts frame by frame.
 
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { duplexPair, type Duplex } from 'node:stream'
+import { duplexPair } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client, connect, decode, encode, errnos, isErrno, nameOf, NOTAG, typeOf } from 'ninep'
-import type { Code, Fields, Name, Options } from 'ninep'
+import { Client, connect, errnos, NOTAG, typeOf } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { fails, frame, Peer, talk, type Request } from './scripted.ts'
 
 const test = suite('client')
-
-interface Request { name: Name; tag: number; fields: any }
-/** The other end of a client's stream. */
-class Peer {
-  readonly stream: Duplex
-  #bytes = Buffer.alloc(0)
-  readonly chunks: number[] = []
-  constructor(stream: Duplex) {
-    this.stream = stream
-    stream.on('data', (chunk: Buffer) => {
-      this.chunks.push(chunk.length)
-      this.#bytes = Buffer.concat([this.#bytes, chunk])
-      this.#wake()
-    })
-    stream.on('error', () => {})
-    stream.on('close', () => this.#wake())
-  }
-  #sleepers: (() => void)[] = []
-  #wake(): void { for (const wake of this.#sleepers.splice(0)) wake() }
-  /** The next request, in order. */
-  async next(): Promise<Request> {
-    while (this.#bytes.length < 4 || this.#bytes.length < this.#bytes.readUInt32LE(0)) {
-      if (this.stream.destroyed) throw new Error('the client is gone')
-      await new Promise<void>((resolve) => this.#sleepers.push(resolve))
-    }
-    const size = this.#bytes.readUInt32LE(0), name = nameOf(this.#bytes[4]!)!, tag = this.#bytes.readUInt16LE(5)
-    const fields = decode(name, this.#bytes, 7, size)
-    this.#bytes = this.#bytes.subarray(size)
-    return { name, tag, fields }
-  }
-  /** Whether nothing comes for a while. */
-  async quiet(): Promise<boolean> {
-    await sleep(20)
-    return this.#bytes.length === 0
-  }
-  send<N extends Name>(name: N, tag: number, fields: Fields<N>): void { this.stream.write(frame(name, tag, fields)) }
-}
-function frame<N extends Name>(name: N, tag: number, fields: Fields<N>): Buffer {
-  const into = Buffer.alloc(2 << 20)
-  return into.subarray(0, encode(name, tag, fields, into, 0))
-}
-
-/** A client that agreed on a version, over memory, and who answers it. */
-async function talk(options: Options = {}, msize = 8192): Promise<{ client: Client; peer: Peer }> {
-  const [ours, theirs] = duplexPair()
-  const peer = new Peer(theirs)
-  const client = Client.over(ours, options)
-  const hello = await peer.next()
-  assert.equal(hello, { name: 'Tversion', tag: NOTAG, fields: { msize: options.msize ?? 1048600, version: '9P2000.L' } })
-  peer.send('Rversion', NOTAG, { msize, version: '9P2000.L' })
-  return { client: await client, peer }
-}
-const file = { type: 0, version: 1, path: 7n }
-
-/** Rejects with this code, and a message that says this. */
-async function fails(code: Code, says: RegExp, what: Promise<unknown>): Promise<void> {
-  const error = await what.then((value) => assert.unreachable(`resolved with ${String(value)}`), (error: unknown) => error)
-  assert.ok(isErrno(error, code), String(error))
-  assert.match((error as Error).message, says)
-}
 
 test('a reply finds its request by tag, in any order', async () => {
   const { client, peer } = await talk()
