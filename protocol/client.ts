@@ -70,6 +70,9 @@ interface Exchange {
   flushed: boolean
 }
 
+/** NOTAG first: an array that begins at its end would be a dictionary. */
+function slotOf(tag: number): number { return tag + 1 & 0xffff }
+
 /** Numbers from 0, those freed last first. */
 class Numbers {
   readonly #free: number[] = []
@@ -88,7 +91,7 @@ export class Client implements AsyncDisposable {
   readonly #outbox: Outbox
   readonly #tags = new Numbers()
   readonly #fids = new Numbers()
-  /** By tag. */
+  /** By slotOf(tag). */
   readonly #sent: (Exchange | undefined)[] = []
   /** Held back while tags are short or the stream is full; flushes go first. */
   readonly #waiting = new Set<Exchange>()
@@ -224,7 +227,7 @@ export class Client implements AsyncDisposable {
     try {
       this.#outbox.put(exchange.name, tag, exchange.fields as never, this.msize)
       exchange.tag = tag
-      this.#sent[tag] = exchange
+      this.#sent[slotOf(tag)] = exchange
     } catch (error) {
       this.#freeTag(tag)
       this.#settle(exchange).reject(error)
@@ -256,7 +259,7 @@ export class Client implements AsyncDisposable {
   #receive(buffer: Buffer, start: number, end: number): void {
     const type = buffer[start + 4]!
     const tag = getU16(buffer, start + 5)
-    const exchange = this.#sent[tag]
+    const exchange = this.#sent[slotOf(tag)]
     if (!exchange) return this.#fail(errno('EPROTO', `the server answered tag ${tag}, which no request has, with type ${type}`))
     const { name, into, flushes } = exchange
     const refused = type === typeOf.Rlerror
@@ -269,11 +272,11 @@ export class Client implements AsyncDisposable {
     } catch (error) {
       return this.#fail(errno('EPROTO', `the server answered ${name} with a body that is none`, undefined, error))
     }
-    this.#sent[tag] = undefined
+    this.#sent[slotOf(tag)] = undefined
     if (!exchange.flushed) this.#freeTag(tag)
     if (flushes) this.#freeTag(flushes.tag)
-    if (flushes && this.#sent[flushes.tag] === flushes) {
-      this.#sent[flushes.tag] = undefined
+    if (flushes && this.#sent[slotOf(flushes.tag)] === flushes) {
+      this.#sent[slotOf(flushes.tag)] = undefined
       this.#settle(flushes).reject(flushes.signal!.reason)
     }
     this.#settle(exchange)[refused ? 'reject' : 'resolve'](reply)
