@@ -1,10 +1,10 @@
 // The table of messages.ts made into code: one flat function a message and direction, written as text and compiled when
 // this module loads. It is what every request passes twice.
 
-import { errno } from './errno.ts'
-import { kinds, noRoom, putU16, putU32 } from './kinds.ts'
-import { messages, typeOf, type Fields, type Kinds, type Layout, type Name } from './messages.ts'
 import { HEADER } from './constants.ts'
+import { errno } from './errno.ts'
+import { bytes, fixed, getU64, noRoom, scratch, varying } from './kinds.ts'
+import { messages, typeOf, type Fields, type Kinds, type Name } from './messages.ts'
 
 /** Writes a whole frame at `at` and returns its end. RangeError: it does not fit. EILSEQ, ENAMETOOLONG: a name can't be sent. */
 export type Encoder<N extends Name> = (tag: number, fields: Fields<N>, into: Buffer, at: number) => number
@@ -12,9 +12,6 @@ export type Encoder<N extends Name> = (tag: number, fields: Fields<N>, into: Buf
  *  tolerated; EINVAL: fewer, or a length that lies. What it returns may be a view of the frame: see Kinds. */
 export type Decoder<N extends Name> = (frame: Buffer, start: number, end: number) => Fields<N>
 
-const names = Object.keys(messages) as Name[]
-/** `const name_put = kinds['name'].put` and so on: constants, so that V8 may inline what they hold. */
-const prelude = Object.entries(kinds).flatMap(([kind, codec]) => Object.keys(codec).map((key) => `const ${called(kind, key)} = kinds['${kind}'].${key}`))
 /** By name, to be called directly where time matters. */
 export const encoders = compile(encoderOf) as { readonly [N in Name]: Encoder<N> }
 export const decoders = compile(decoderOf) as { readonly [N in Name]: Decoder<N> }
@@ -28,60 +25,59 @@ export function decode<N extends Name>(name: N, frame: Buffer, start: number, en
   return decoders[name](frame, start, end)
 }
 
-function called(kind: string, key: string): string { return `${kind.replace('?', '_or_none')}_${key}` }
-
-function compile(write: (name: Name) => string): object {
-  const source = `${prelude.join('\n')}\nreturn { ${names.map((name) => `${name}: ${write(name)}`).join(',\n')} }`
-  return new Function('kinds', 'noRoom', 'short', 'putU16', 'putU32', source)(kinds, noRoom, short, putU16, putU32) as object
+function compile(functionOf: (name: Name) => string): object {
+  const functions = (Object.keys(messages) as Name[]).map((name) => `${name}: ${functionOf(name)}`)
+  const methods = Object.entries(varying).flatMap(([kind, { put, end, get }]) => Object.entries({ put, end, get }).map(([key, f]) => [method(kind, key), f]))
+  const scope = { ...Object.fromEntries(methods), bytes, scratch, getU64, noRoom, short: (name: Name) => errno('EINVAL', 'decode', name) }
+  return new Function(...Object.keys(scope), `return { ${functions.join(',\n')} }`)(...Object.values(scope)) as object
 }
-function short(name: Name): Error { return errno('EINVAL', 'decode', name) }
+/** What a compiled function calls a method of a varying kind. */
+function method(kind: string, key: string): string { return `${kind.replace('?', 'OrNone')}_${key}` }
 
-/** Fields of fixed size that stand together are checked together, and found at p and a constant. */
-function runs(layout: Layout): { fixed: { field: string; kind: keyof Kinds; offset: number }[]; size: number; varying?: { field: string; kind: keyof Kinds } }[] {
-  const found: ReturnType<typeof runs> = []
-  let run: ReturnType<typeof runs>[number] = { fixed: [], size: 0 }
-  for (const [field, kind] of Object.entries(layout)) {
-    const codec = kinds[kind]
-    if ('size' in codec) {
-      run.fixed.push({ field, kind, offset: run.size })
-      run.size += codec.size
-    } else {
-      found.push({ ...run, varying: { field, kind } })
-      run = { fixed: [], size: 0 }
+interface Run { readonly size: number; readonly fixed: readonly { field: string; kind: keyof Kinds; offset: number }[]; readonly last?: { field: string; kind: keyof Kinds } }
+/** Fields of fixed size that stand together, found at p and a constant, and the one of varying size that ends them. */
+function runs(name: Name): Run[] {
+  const found: Run[] = []
+  let run: Run = { size: 0, fixed: [] }
+  for (const [field, kind] of Object.entries(messages[name][1])) {
+    const size = fixed[kind]?.size
+    if (size) run = { size: run.size + size, fixed: [...run.fixed, { field, kind, offset: run.size }] }
+    else {
+      found.push({ ...run, last: { field, kind } })
+      run = { size: 0, fixed: [] }
     }
   }
   return [...found, run]
 }
 
 function encoderOf(name: Name): string {
-  const body = runs(messages[name][1]).map(({ fixed, size, varying }) => `
-    if (p + ${size} > b.length) throw noRoom()
-    ${fixed.map(({ field, kind, offset }) => `${called(kind, 'put')}(b, p + ${offset}, f.${field})`).join('\n    ')}
-    p += ${size}
-    ${varying ? `p = ${called(varying.kind, 'put')}(b, p, f.${varying.field})` : ''}`)
   return `(tag, f, b, at) => {
-    let p = at + ${HEADER}
-    ${body.join('')}
-    putU32(b, at, p - at)
-    b[at + 4] = ${typeOf[name]}
-    putU16(b, at + 5, tag)
-    return p
+    let p = at + ${HEADER}, t
+    ${runs(name).map(({ size, fixed: fields, last }) => `
+      if (p + ${size} > b.length) throw noRoom()
+      ${fields.map(({ field, kind, offset }) => fixed[kind]!.put(offset, `f.${field}`)).join('\n      ')}
+      p += ${size}
+      ${last ? `p = ${method(last.kind, 'put')}(b, p, f.${last.field})` : ''}`).join('')}
+    const end = p
+    p = at
+    ${fixed.u32!.put(0, 'end - at')}
+    ${fixed.u8!.put(4, `${typeOf[name]}`)}
+    ${fixed.u16!.put(5, 'tag')}
+    return end
   }`
 }
 
 function decoderOf(name: Name): string {
-  const layout = messages[name][1]
-  const body = runs(layout).map(({ fixed, size, varying }) => `
-    if (p + ${size} > end) throw short('${name}')
-    ${fixed.map(({ field, kind, offset }) => `const ${field} = ${called(kind, 'get')}(b, p + ${offset})`).join('\n    ')}
-    p += ${size}
-    ${varying ? `q = ${called(varying.kind, 'end')}(b, p, end)
-    if (q > end) throw short('${name}')
-    const ${varying.field} = ${called(varying.kind, 'get')}(b, p, q)
-    p = q` : ''}`)
   return `(b, p, end) => {
     let q
-    ${body.join('')}
-    return { ${Object.keys(layout).join(', ')} }
+    ${runs(name).map(({ size, fixed: fields, last }) => `
+      if (p + ${size} > end) throw short('${name}')
+      ${fields.map(({ field, kind, offset }) => `const ${field} = ${fixed[kind]!.get(offset)}`).join('\n      ')}
+      p += ${size}
+      ${last ? `q = ${method(last.kind, 'end')}(b, p, end)
+      if (q > end) throw short('${name}')
+      const ${last.field} = ${method(last.kind, 'get')}(b, p, q)
+      p = q` : ''}`).join('')}
+    return { ${Object.keys(messages[name][1]).join(', ')} }
   }`
 }
