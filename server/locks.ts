@@ -74,8 +74,8 @@ export class LockTable {
    *  UNLCK. Type UNLCK asks as WRLCK does, since that is what kernels send. */
   getlock(key: string | bigint, connection: object, want: Flock): Flock {
     const owner = this.#connections.get(connection)?.owners.get(idOf(want))
-    const type = want.type === Lock.RDLCK ? Lock.RDLCK : Lock.WRLCK
-    const found = this.#files.get(key)?.held.conflict({ ...bounds(want), type, owner })
+    const range = { ...bounds(want), type: want.type === Lock.RDLCK ? Lock.RDLCK : Lock.WRLCK, owner }
+    const found = this.#files.get(key)?.held.conflict(range)
     if (!found) return { ...want, type: Lock.UNLCK }
     const { procId, clientId } = found.owner
     return { type: found.type, flags: 0, start: found.start, length: found.end === LAST ? 0n : found.end - found.start + 1n, procId, clientId }
@@ -230,12 +230,16 @@ export class LockTable {
 
   #release(locks: readonly Span[], waiters: readonly Waiter[], tell: boolean): void {
     for (const waiter of waiters) this.#dequeue(waiter)
+    const gone = new Set(locks), touched = new Map<Span[], Span>()
     for (const span of locks) {
-      const list = span.file.byOwner.get(span.owner)!
-      list.splice(lowest(list, span.start), 1)
-      if (list.length === 0) span.file.byOwner.delete(span.owner)
+      touched.set(span.file.byOwner.get(span.owner)!, span)
       this.#drop(span)
-      this.#tidy(span.file, span.owner)
+    }
+    for (const [list, { file, owner }] of touched) {
+      const rest = list.filter((span) => !gone.has(span))
+      if (rest.length > 0) file.byOwner.set(owner, rest)
+      else file.byOwner.delete(owner)
+      this.#tidy(file, owner)
     }
     if (tell) for (const waiter of waiters) waiter.settle(Lock.ERROR)
     for (const file of new Set([...locks, ...waiters].map((span) => span.file))) this.#wake(file)

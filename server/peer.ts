@@ -30,13 +30,11 @@ export async function peerOf(socket: Socket): Promise<Peer> {
     return { kind: 'tcp', loopback, address, ...(uid === undefined ? {} : { uid }) }
   }
   const fd = (socket as { _handle?: { fd?: unknown } | null })._handle?.fd
-  if (typeof fd !== 'number' || fd < 0) return { kind: 'unix', loopback: false }
   try {
-    const { uid } = peerCredentials(fd)
-    return uid === 0xffffffff ? { kind: 'unix', loopback: false } : { kind: 'unix', loopback: true, uid }
-  } catch {
-    return { kind: 'unix', loopback: false }
-  }
+    const { uid } = peerCredentials(typeof fd === 'number' ? fd : -1)
+    if (uid !== 0xffffffff) return { kind: 'unix', loopback: true, uid }
+  } catch { /* gone already, or no socket */ }
+  return { kind: 'other', loopback: false }
 }
 
 /** A stream that the server was given when it was started (fd:N, standard input): whoever did that is the server's own user. */
@@ -45,7 +43,7 @@ export function inheritedPeer(): Peer { return { kind: 'other', loopback: true, 
 /** Whether a local peer may say that it is this uid: root and the server's own user (kernels mount as them) may be anybody,
  *  others themselves, and who is not known nobody. nobody as the server's own user is no privilege: too many are. */
 export function mayClaim(peer: Peer, uid: number): boolean {
-  if (peer.uid === undefined) return uid === NOBODY
+  if (peer.uid === undefined) return peer.loopback && uid === NOBODY
   const self = process.getuid!()
   return peer.uid === 0 || (peer.uid === self && self !== NOBODY) || peer.uid === uid
 }

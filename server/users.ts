@@ -28,8 +28,8 @@ export class UserDatabase {
   readonly #answers = new Map<string, { readonly answer: Promise<unknown>; readonly until: number }>()
   readonly #queue: (() => void)[] = []
   #running = 0
-  /** run: a program with its arguments, which tests replace by a slower one. */
-  constructor(private readonly run: typeof program = program) {}
+  /** timeout: how long a name service may take, milliseconds. */
+  constructor(private readonly timeout = TIMEOUT) {}
 
   /**
    * The user with the groups that the database says. A uid that it does not know (the users of a guest) is in one group, of
@@ -70,12 +70,11 @@ export class UserDatabase {
     return answer
   }
 
-  /** What the program prints; undefined where it says that there is no such entry. */
   async #ask(name: string, args: readonly string[]): Promise<string | undefined> {
     while (this.#running >= AT_ONCE) await new Promise<void>((go) => { this.#queue.push(go) })
     this.#running++
     try {
-      return await this.run(name, args)
+      return await run(name, args, this.timeout)
     } finally {
       this.#running--
       this.#queue.shift()?.()
@@ -83,14 +82,14 @@ export class UserDatabase {
   }
 }
 
-/** Runs `id` or `getent`. ETIMEDOUT after five seconds, EIO where it can't be run or says something else than yes or no. */
-function program(name: string, args: readonly string[]): Promise<string | undefined> {
+/** Runs `id` or `getent`; undefined: no such entry. ETIMEDOUT after so many milliseconds, EIO where it can't be run or says neither yes nor no. */
+function run(name: string, args: readonly string[], timeout: number): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const env = { PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C' }
-    execFile(name, args, { env, timeout: TIMEOUT, killSignal: 'SIGKILL', maxBuffer: 2 ** 22 }, (error, stdout, stderr) => {
+    execFile(name, args, { env, timeout, killSignal: 'SIGKILL', maxBuffer: 2 ** 22 }, (error, stdout, stderr) => {
       if (!error) resolve(stdout)
       else if (error.killed) reject(errno('ETIMEDOUT', name, args.join(' '), error))
-      else if (name === 'getent' ? error.code === 2 : /no such user/.test(stderr)) resolve(undefined)
+      else if (name === 'getent' ? error.code === 2 : /no such user|unknown user/.test(stderr)) resolve(undefined)
       else reject(errno('EIO', name, args.join(' '), error))
     })
   })
