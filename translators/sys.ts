@@ -100,6 +100,7 @@ const AT_SYMLINK_NOFOLLOW = 0x100, AT_SYMLINK_FOLLOW = 0x400, AT_NO_AUTOMOUNT = 
 
 const openat_ = bind('int openat(int dir, size_t path, int flags, unsigned int mode)')
 const close_ = bind('int close(int fd)')
+const flock_ = bind('int flock(int fd, int operation)')
 const fcntl_ = bind('int fcntl(int fd, int cmd, long arg)')
 const lseek_ = bind('int64_t lseek(int fd, int64_t offset, int whence)')
 
@@ -137,6 +138,12 @@ export function dupCloexec(fd: number): number {
   const copy = fcntl_()(fd, 1030, 0)
   return copy >= 0 ? copy : failFd('dup', fd)
 }
+/** flock(LOCK_EX | LOCK_NB), given back when the descriptor is closed or by unlock. false: another has it. */
+export function tryLock(fd: number): boolean {
+  if (flock_()(fd, 2 | 4) === 0) return true
+  return koffi!.errno() === 11 ? false : failFd('flock', fd)
+}
+export function unlock(fd: number): void { if (flock_()(fd, 8) < 0) failFd('flock', fd) }
 /** lseek(SEEK_SET). A bigint for a directory's cookie: ext4's fill 63 bits. */
 export function seek(fd: number, offset: bigint): void {
   if (lseek_()(fd, offset, 0) < 0) failFd('lseek', fd)
@@ -246,9 +253,15 @@ export function symlinkat(target: string, dir: number, name: string): void {
 export function linkFd(fd: number, dir: number, name: string): void {
   if (linkat_()(AT_FDCWD, procPath(fd), dir, one.entry(name, 'link'), AT_SYMLINK_FOLLOW) < 0) fail('link', name)
 }
-/** keep: refuse with EEXIST rather than replace. */
-export function renameat(fromDir: number, from: string, dir: number, name: string, keep = false): void {
-  if (renameat2_()(fromDir, other.entry(from, 'rename'), dir, one.entry(name, 'rename'), keep ? 1 : 0) < 0) fail('rename', from)
+export function renameat(fromDir: number, from: string, dir: number, name: string): void {
+  if (renameat2_()(fromDir, other.entry(from, 'rename'), dir, one.entry(name, 'rename'), 0) < 0) fail('rename', from)
+}
+/** renameat that refuses with EEXIST rather than replace: RENAME_NOREPLACE, or where a file system has not that, link and unlink. */
+export function moveAnew(fromDir: number, from: string, dir: number, name: string): void {
+  if (renameat2_()(fromDir, other.entry(from, 'rename'), dir, one.entry(name, 'rename'), 1) === 0) return
+  if (koffi!.errno() !== 22) fail('rename', name)
+  if (linkat_()(fromDir, other.entry(from, 'link'), dir, one.entry(name, 'link'), 0) < 0) fail('link', name)
+  unlinkat(fromDir, from, 0)
 }
 /** flags: 0 or AT_REMOVEDIR. */
 export function unlinkat(dir: number, name: string, flags: number): void {
@@ -260,10 +273,10 @@ export function readlinkFd(fd: number): string {
   if (size < 0) throw koffi!.errno() === 2 ? errno('EINVAL', 'readlink', `fd ${fd}`) : errno(codeOf(koffi!.errno()), 'readlink', `fd ${fd}`)
   return nameOfBytes(other.bytes, 0, size)
 }
-/** Entries of an open directory from where it stands: struct linux_dirent64, packed. 0: no more. */
+/** Entries of an open directory from where it stands: struct linux_dirent64, packed. 0: no more, or it was removed. */
 export function getdents(fd: number, to: Uint8Array): number {
   const size = getdents64_()(fd, to, to.length)
-  return size >= 0 ? size : failFd('getdents', fd)
+  return size >= 0 ? size : koffi!.errno() === 2 ? 0 : failFd('getdents', fd)
 }
 
 // Attributes, by a descriptor that may be O_PATH

@@ -5,13 +5,14 @@ import { codeOf, errno, S } from 'ninep'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
 import type { Log } from '../options.ts'
-import type { Node, Translator } from '../translator.ts'
-import { MARKER } from './blobs.ts'
+import type { Blobs, Node, Translator } from '../translator.ts'
+import { MARKER, PosixBlobs } from './blobs.ts'
 import type { Descriptors } from './descriptors.ts'
 import { Device } from './device.ts'
 import { Inode } from './inode.ts'
 import { PosixNode } from './node.ts'
 import type { Ownership } from './owner.ts'
+import type { Pooled } from './reads.ts'
 
 /** How many calls of one brick may be in the thread pool: half of the 32 threads that the launcher asks for. */
 const LANES = 16
@@ -22,6 +23,7 @@ export class Brick implements Translator {
   /** Whether files can be opened by their handle: root may. */
   readonly byHandle: boolean
   #devices = new Map<number, Device>()
+  #blobs: PosixBlobs | undefined
   #closed = false
 
   constructor(readonly path: string, readonly owner: Ownership, readonly descriptors: Descriptors, readonly devices: boolean, readonly hostCaps: boolean, readonly log: Log) {
@@ -41,11 +43,13 @@ export class Brick implements Translator {
     if (this.isStore(this.root)) throw errno('EBUSY', `attach: ${this.path} is a store of blobs, not a folder of files`)
     return new PosixNode(this, this.root.ref())
   }
+  blobs(): Blobs { return this.#blobs ??= new PosixBlobs(this) }
   async sync(): Promise<void> { await Promise.all(Array.from(this.#devices.values(), (device) => device.sync())) }
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     await this.sync()
+    this.#blobs?.close()
     for (const device of this.#devices.values()) device.close()
     this.root.close()
   }
@@ -102,21 +106,19 @@ export class Brick implements Translator {
 
   #running = 0
   #waiting: (() => void)[] = []
-  /** A call of fs that ends in the thread pool; at most LANES at a time. Its error is an errno. */
-  pooled<T>(work: (done: (error: NodeJS.ErrnoException | null, value?: T) => void) => void): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const run = () => work((error, value) => {
-        const next = this.#waiting.shift()
-        if (next) next()
-        else this.#running--
-        if (error) reject(error.errno === undefined ? error : errno(codeOf(-error.errno), error.syscall ?? 'call', undefined, error))
-        else resolve(value as T)
-      })
-      if (this.#running === LANES) return void this.#waiting.push(run)
-      this.#running++
-      run()
+  /** At most LANES at a time. What fails is an errno. */
+  readonly pooled: Pooled = (work) => new Promise((resolve, reject) => {
+    const run = () => work((error, value) => {
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#running--
+      if (error) reject(error.errno === undefined ? error : errno(codeOf(-error.errno), error.syscall ?? 'call', undefined, error))
+      else resolve(value!)
     })
-  }
+    if (this.#running === LANES) return void this.#waiting.push(run)
+    this.#running++
+    run()
+  })
 }
 
 function mayOpenByHandle(device: Device, fd: number): boolean {

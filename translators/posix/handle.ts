@@ -8,6 +8,7 @@ import { stat } from '../sys.ts'
 import type { Awaitable, Call, DirSink, Handle } from '../translator.ts'
 import type { Inode } from './inode.ts'
 import { setattr } from './node.ts'
+import { readAt, type Pooled } from './reads.ts'
 
 /** Writes up to this go to the page cache at once; longer ones are worth a thread. */
 const LONG = 2 ** 20
@@ -28,10 +29,10 @@ abstract class OpenFile implements Handle {
   getattr(mask: number): Attr { return this.inode.attr(mask, this.fd) }
   /** The kernel tells a failed write-back once to each open file: so does this. */
   fsync(dataOnly: boolean): Promise<void> {
-    return this.pooled<void>((done) => dataOnly ? fs.fdatasync(this.fd, done) : fs.fsync(this.fd, done))
+    return this.pooled((done) => dataOnly ? fs.fdatasync(this.fd, done) : fs.fsync(this.fd, done))
   }
   /** In the thread pool; the descriptor stays open until then. */
-  protected async pooled<T>(work: (done: (error: NodeJS.ErrnoException | null, value?: T) => void) => void): Promise<T> {
+  protected readonly pooled: Pooled = async (work) => {
     this.#using++
     try { return await this.inode.brick.pooled(work) } finally { if (--this.#using === 0) this.#closing?.() }
   }
@@ -71,23 +72,7 @@ export class FileHandle extends OpenFile {
   read(into: Uint8Array, offset: number): Awaitable<Uint8Array> {
     if (!this.#readable) throw errno('EBADF', 'read')
     if (this.#stream) return into.subarray(0, sys.read(this.fd, into))
-    if (into.length === 0 || offset > Number.MAX_SAFE_INTEGER) return into.subarray(0, 0)
-    const { device } = this.inode
-    if (device.reads === 'memory') return into.subarray(0, sys.pread(this.fd, into, offset))
-    if (device.reads === 'ask') {
-      try {
-        const got = sys.preadCached(this.fd, into, offset)
-        if (got === into.length || got === 0 || (got !== undefined && this.#ends(offset + got))) return into.subarray(0, got)
-      } catch (e) {
-        if (!isErrno(e, 'EOPNOTSUPP')) throw e
-        device.reads = 'unknown'
-      }
-    }
-    return this.pooled<number>((done) => fs.read(this.fd, into, 0, into.length, offset, done)).then((got) => into.subarray(0, got))
-  }
-  #ends(offset: number): boolean {
-    sys.statFd(this.fd)
-    return offset >= stat.size
+    return readAt(this.fd, this.inode.device, this.pooled, into, offset)
   }
 
   write(bytes: Uint8Array, offset: number): Awaitable<number> {
