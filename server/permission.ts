@@ -11,8 +11,8 @@ import type { Owner } from '../translators/translator.ts'
 /** Who asks. groups hold gid too. uid 0 may do what CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_CHOWN, CAP_FSETID, CAP_MKNOD and CAP_SYS_ADMIN allow. */
 export interface User { readonly uid: number; readonly gid: number; readonly groups: ReadonlySet<number> }
 
-/** What getattr must be asked for before any of these are. */
-export const NEEDED = Attrs.MODE | Attrs.UID | Attrs.GID | Attrs.ACL
+/** What getattr must be asked for before any of these are: root's rights hang on no ACL, and to look for one has its price. */
+export function needed(user: User): number { return user.uid === 0 ? Attrs.MODE | Attrs.UID | Attrs.GID : Attrs.MODE | Attrs.UID | Attrs.GID | Attrs.ACL }
 
 /** Bits of `want`, as in a mode: ls shows them rwx. */
 export const R = 4, W = 2, X = 1

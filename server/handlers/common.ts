@@ -2,10 +2,11 @@
 
 import { NAME_MAX, errno, nameLength } from 'ninep'
 import type { Attr, Qid } from 'ninep'
-import type { Awaitable } from '../../translators/translator.ts'
+import type { Awaitable, Handle, Node } from '../../translators/translator.ts'
 import type { Attach, Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
-import { NEEDED } from '../permission.ts'
+import { needed } from '../permission.ts'
+import type { User } from '../permission.ts'
 
 export const NOTHING = {} as const
 
@@ -42,5 +43,7 @@ export function notMounted(dir: File, name: string, op: string): void {
   if (dir.place?.children.has(name)) throw errno('EBUSY', op, name)
 }
 
-/** What permission asks for: by the handle where there is one, for it outlives the name. */
-export function attrOf(fid: Fid): Awaitable<Attr> { return (fid.handle ?? fid.file.node).getattr(NEEDED) }
+/** What permission asks about this user and this file. */
+export function rights(of: Node | Handle, user: User): Awaitable<Attr> { return of.getattr(needed(user)) }
+/** The same, by the handle where there is one, for it outlives the name. */
+export function attrOf(fid: Fid): Awaitable<Attr> { return rights(fid.handle ?? fid.file.node, fid.attach.user) }

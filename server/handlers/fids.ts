@@ -6,11 +6,11 @@ import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
-import { NEEDED, mayUnlink, mayWalk } from '../permission.ts'
+import { mayUnlink, mayWalk } from '../permission.ts'
 import type { User } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, checkComponent, mayChange, notMounted, qidOf } from './common.ts'
+import { NOTHING, checkComponent, mayChange, notMounted, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 import { commit } from './xattrs.ts'
 
@@ -43,7 +43,7 @@ function* descend(session: Session, user: User, from: File, names: string[], ana
       if (name === '.' || name === '..') throw errno('ENOENT', 'attach', aname)
       checkComponent(name, 'attach')
       if (!file.isDirectory) throw errno('ENOTDIR', 'attach', aname)
-      if (user.uid !== 0) mayWalk(user, yield* get(file.node.getattr(NEEDED)), name)
+      if (user.uid !== 0) mayWalk(user, yield* get(rights(file.node, user)), name)
       const next = yield* get(session.shared.namespace.step(file, name))
       file.release()
       file = next
@@ -73,7 +73,7 @@ function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>
       try {
         checkComponent(name, 'walk')
         if (!file.isDirectory) throw errno('ENOTDIR', 'walk', name)
-        if (attach.user.uid !== 0) mayWalk(attach.user, yield* get(file.node.getattr(NEEDED)), name)
+        if (attach.user.uid !== 0) mayWalk(attach.user, yield* get(rights(file.node, attach.user)), name)
         const stays = name === '..' && file === attach.root
         const next: File = stays ? file.retain() : name === '.' ? refuseDot() : yield* get(session.shared.namespace.step(file, name))
         dir?.release()
@@ -134,7 +134,7 @@ function* remove(session: Session, fid: Fid): Steps<Fields<'Rremove'>> {
     if (file === attach.root || file.place) throw errno('EBUSY', 'remove', name)
     if (!dir) throw errno('EINVAL', 'remove: reached by "..": use Tunlinkat')
     notMounted(dir, name, 'remove')
-    if (attach.user.uid !== 0) mayUnlink(attach.user, yield* get(dir.node.getattr(NEEDED)), yield* get(file.node.getattr(NEEDED)), name)
+    if (attach.user.uid !== 0) mayUnlink(attach.user, yield* get(rights(dir.node, attach.user)), yield* get(rights(file.node, attach.user)), name)
     try {
       yield* get(dir.node.unlinkat(name, file.isDirectory ? AT_REMOVEDIR : 0, file.node.qid.path))
     } catch (e) {

@@ -7,10 +7,10 @@ import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
-import { NEEDED, afterWrite, mayCreate, mayOpen, newFile } from '../permission.ts'
+import { afterWrite, mayCreate, mayOpen, newFile } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, checkName, directory, mayChange, qidOf } from './common.ts'
+import { NOTHING, checkName, directory, mayChange, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 
 const HEAD = 11
@@ -104,7 +104,7 @@ function writeXattr({ xattr }: Fid, offset: number, data: Uint8Array): number {
 
 /** A write by somebody who may not leave setuid and setgid behind. */
 function* writeAs({ attach }: Fid, handle: Handle, data: Uint8Array, offset: number, request: Request): Steps<number> {
-  const mode = afterWrite(attach.user, yield* get(handle.getattr(NEEDED)))
+  const mode = afterWrite(attach.user, yield* get(rights(handle, attach.user)))
   if (mode !== null) yield* get(handle.setattr({ mode }))
   return yield* get(handle.write(data, offset, request))
 }
@@ -115,7 +115,7 @@ function* open(session: Session, { fid: number, flags }: Fields<'Tlopen'>, reque
   const writes = (flags & O.ACCMODE) !== O.RDONLY || (flags & O.TRUNC) !== 0
   fid.state = 'opening'
   try {
-    mayOpen(attach.user, yield* get(file.node.getattr(NEEDED)), flags, fid.name)
+    mayOpen(attach.user, yield* get(rights(file.node, attach.user)), flags, fid.name)
     if (writes) mayChange(attach, 'open')
     yield* hold(session, fid, flags, file.node.open(flags & OPEN, request))
   } finally {
@@ -165,7 +165,7 @@ function* make(session: Session, { attach }: Fid, dir: File, name: string, flags
   const { user } = attach, { namespace } = session.shared
   const exclusive = (flags & O.EXCL) !== 0
   if (dir.place?.children.has(name)) throw errno(exclusive ? 'EEXIST' : 'EISDIR', 'create', name)
-  const dirAttr = yield* get(dir.node.getattr(NEEDED))
+  const dirAttr = yield* get(rights(dir.node, user))
   for (let tries = 0; ; tries++) {
     let refused: unknown
     try {
@@ -187,7 +187,7 @@ function* make(session: Session, { attach }: Fid, dir: File, name: string, flags
     try {
       if (exclusive) throw errno('EEXIST', 'create', name)
       if (file.isDirectory) throw errno('EISDIR', 'create', name)
-      mayOpen(user, yield* get(file.node.getattr(NEEDED)), flags, name)
+      mayOpen(user, yield* get(rights(file.node, user)), flags, name)
       if ((flags & O.ACCMODE) !== O.RDONLY || flags & O.TRUNC) mayChange(attach, 'create')
       return { file: file.retain(), handle: yield* get(file.node.open(flags & OPEN, request)) }
     } finally { file.release() }

@@ -7,9 +7,9 @@ import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
-import { NEEDED, mayCreate, mayLink, mayMknod, mayRename, mayUnlink, newFile } from '../permission.ts'
+import { mayCreate, mayLink, mayMknod, mayRename, mayUnlink, newFile } from '../permission.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, checkName, directory, mayChange, notMounted, qidOf } from './common.ts'
+import { NOTHING, checkName, directory, mayChange, notMounted, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 
 export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 'Treadlink' | 'Trename' | 'Trenameat' | 'Tunlinkat'> = {
@@ -63,7 +63,7 @@ function* make(
   if (file.place?.children.has(name)) throw errno('EEXIST', op, name)
   file.retain()
   try {
-    const attr = yield* get(file.node.getattr(NEEDED))
+    const attr = yield* get(rights(file.node, attach.user))
     yield* allowed(file, name, () => { may(attach, attr); mayChange(attach, op) })
     const fresh = newFile(attach.user, attr, mode & 0o7777, gid, isDirectory)
     const made = yield* get(file.mount.adopt(yield* get(run(file.node, fresh.mode, fresh.owner))))
@@ -96,7 +96,7 @@ function* link(session: Session, { dfid, fid: number, name }: Fields<'Tlink'>): 
   dir.retain()
   file.retain()
   try {
-    const attr = yield* get(file.node.getattr(NEEDED)), dirAttr = yield* get(dir.node.getattr(NEEDED))
+    const attr = yield* get(rights(file.node, attach.user)), dirAttr = yield* get(rights(dir.node, attach.user))
     yield* allowed(dir, name, () => { mayLink(attach.user, attr, dirAttr, name); mayChange(attach, 'link') })
     yield* get(dir.node.link(file.node, name))
   } finally {
@@ -118,11 +118,11 @@ function* unlink(session: Session, { dirfid, name, flags }: Fields<'Tunlinkat'>)
   try {
     let expect: bigint | undefined
     if (user.uid !== 0) {
-      const dirAttr = yield* get(dir.node.getattr(NEEDED))
+      const dirAttr = yield* get(rights(dir.node, user))
       if (dirAttr.mode & S.ISVTX) {
         const victim = yield* get(dir.node.walk(name))
         expect = victim.qid.path
-        try { mayUnlink(user, dirAttr, yield* get(victim.getattr(NEEDED)), name) } finally { dir.mount.close(victim) }
+        try { mayUnlink(user, dirAttr, yield* get(rights(victim, user)), name) } finally { dir.mount.close(victim) }
       } else mayUnlink(user, dirAttr, dirAttr, name)
     }
     mayChange(attach, 'unlinkat')
@@ -161,9 +161,9 @@ function* check(user: Fid['attach']['user'], from: File, moved: File, to: File, 
   let target: Attr | undefined
   try {
     const node = yield* get(to.node.walk(newName))
-    try { target = yield* get(node.getattr(NEEDED)) } finally { to.mount.close(node) }
+    try { target = yield* get(rights(node, user)) } finally { to.mount.close(node) }
   } catch (e) { if (!isErrno(e, 'ENOENT')) throw e }
-  const source = yield* get(moved.node.getattr(NEEDED))
-  const [fromAttr, toAttr] = [yield* get(from.node.getattr(NEEDED)), yield* get(to.node.getattr(NEEDED))]
+  const source = yield* get(rights(moved.node, user))
+  const [fromAttr, toAttr] = [yield* get(rights(from.node, user)), yield* get(rights(to.node, user))]
   mayRename(user, { from: fromAttr, source, to: toAttr, ...(target && { target }) }, newName)
 }

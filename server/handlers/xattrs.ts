@@ -7,11 +7,11 @@ import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Xattr } from '../fid.ts'
 import type { File } from '../namespace.ts'
-import { NEEDED, afterSetAcl, mayXattr, visibleXattr } from '../permission.ts'
+import { afterSetAcl, mayXattr, visibleXattr } from '../permission.ts'
 import type { User } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, mayChange } from './common.ts'
+import { NOTHING, mayChange, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 
 export const xattrs: Pick<Handlers, 'Txattrwalk' | 'Txattrcreate'> = {
@@ -58,7 +58,7 @@ function* walk(session: Session, { fid: number, newfid, name }: Fields<'Txattrwa
 
 function* read(file: File, user: User, name: string): Steps<Uint8Array> {
   // The kernel asks for security.capability before most writes: not to look at permission first is what makes its no cheap.
-  if (user.uid !== 0 && !name.startsWith('security.')) mayXattr(user, yield* get(file.node.getattr(NEEDED)), name, 'get')
+  if (user.uid !== 0 && !name.startsWith('security.')) mayXattr(user, yield* get(rights(file.node, user)), name, 'get')
   else if (user.uid === 0) mayXattr(user, yield* get(file.node.getattr(Attrs.MODE | Attrs.UID | Attrs.GID)), name, 'get')
   return yield* get(file.node.getxattr(name))
 }
@@ -72,7 +72,7 @@ function* listing(file: File, user: User): Steps<Uint8Array> {
 /** The clunk of a fid that an attribute was written to: sets it, or removes it. */
 export function* commit(file: File, user: User, { name, size, flags, value, got }: Extract<Xattr, { writing: true }>): Steps<void> {
   if (got !== size) throw errno('EINVAL', 'xattr', `${got} of ${size} bytes of ${name} were written`)
-  const attr = yield* get(file.node.getattr(NEEDED))
+  const attr = yield* get(rights(file.node, user))
   const remove = size === 0 && flags === XATTR_REPLACE
   mayXattr(user, attr, name, remove ? 'remove' : 'set')
   if (remove) {
@@ -81,6 +81,6 @@ export function* commit(file: File, user: User, { name, size, flags, value, got 
   }
   yield* get(file.node.setxattr(name, value ?? new Uint8Array(0), flags))
   if (name !== ACL_ACCESS || (attr.mode & S.ISGID) === 0) return
-  const mode = afterSetAcl(user, yield* get(file.node.getattr(NEEDED)))
+  const mode = afterSetAcl(user, yield* get(rights(file.node, user)))
   if (mode !== null) yield* get(file.node.setattr({ mode }))
 }
