@@ -1,11 +1,12 @@
 // Who is at the other end, asked of real sockets between real processes of real users, and what attach points make of them.
 
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isErrno } from 'ninep'
 import type { Code } from 'ninep'
 import { suite } from 'uvu'
@@ -46,7 +47,7 @@ async function from<T>(where: string, uid: number, script: string, ask: (socket:
     try {
       const socket = await accepted
       try {
-        if (script !== '') await ended
+        if (script !== '') { await ended; await sleep(300) }          // so that the kernel has seen the end, too
         return await ask(socket)
       } finally { socket.destroy() }
     } finally { child.kill('SIGKILL'); await ended }
@@ -84,6 +85,13 @@ for (const [how, script] of [['exits', 'process.exit(0)'], ['says something and 
     assert.is(found.uid, NOBODY)
   })
 }
+asRoot('a server that runs as a user believes root and that user, and takes no user for nobody', () => {
+  const claims = (self: number) => execFileSync(process.execPath, ['--input-type=module', '-e', `import { mayClaim } from ${JSON.stringify(import.meta.resolve('../server/peer.js'))}
+    process.setgid(${self}); process.setuid(${self})
+    console.log([[0, 5], [${self}, 5], [7, 7], [7, 5], [7, ${self}], [7, 0]].map(([uid, claim]) => mayClaim({ kind: 'unix', loopback: true, uid }, claim) ? 'y' : 'n').join(''))`], { encoding: 'utf8', cwd: '/' }).trim()
+  assert.is(claims(1000), 'yyynnn')
+  assert.is(claims(NOBODY), 'ynynnn')
+})
 test('an inherited stream is of the server\'s own user', () => {
   assert.ok(mayClaim(inheritedPeer(), 0))
 })
