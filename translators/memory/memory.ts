@@ -3,7 +3,7 @@
 // against `inodes`; a file that was unlinked counts until its last node and handle are closed.
 
 import { randomInt } from 'node:crypto'
-import { AT_REMOVEDIR, direntType, errno, nameLength, O, S } from 'ninep'
+import { AT_REMOVEDIR, direntType, errno, NAME_MAX, nameLength, O, S } from 'ninep'
 import type { Attr, Qid, SetAttr, StatFs } from 'ninep'
 import { ACL_DEFAULT, inherit } from '../acl.ts'
 import { now } from '../clock.ts'
@@ -104,7 +104,7 @@ class Memory implements Translator {
     const free = Math.floor(space.free / BLOCK)
     return {
       type: TMPFS_MAGIC, bsize: BLOCK, blocks: Math.floor(space.size / BLOCK), bfree: free, bavail: free,
-      files: space.inodes, ffree: Math.max(0, space.inodes - space.files), fsid: this.fsid, namelen: 255,
+      files: space.inodes, ffree: Math.max(0, space.inodes - space.files), fsid: this.fsid, namelen: NAME_MAX,
     }
   }
 }
@@ -267,6 +267,7 @@ class MemoryNode implements Node {
     const names = this.#names(op)
     if (this.inode.nlink === 0) throw errno('ENOENT', op, name)
     if (names.get(name)) throw errno('EEXIST', op, name)
+    if (nameLength(name) > NAME_MAX) throw errno('ENAMETOOLONG', op, name)
     if (names.full) throw errno('ENOSPC', op, name)
     return names
   }

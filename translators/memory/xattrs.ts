@@ -1,6 +1,6 @@
 // Extended attributes as Linux keeps them, ACLs among them: those are checked, agree with the mode, and are inherited.
 
-import { errno, nameLength, S, XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX } from 'ninep'
+import { errno, NAME_MAX, nameLength, S, XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX } from 'ninep'
 import { ACL_ACCESS, ACL_DEFAULT, chmodAcl, equivalentMode, modeAfterSetAcl, parseAcl } from '../acl.ts'
 import type { Inherited } from '../acl.ts'
 import type { Inode } from './inode.ts'
@@ -78,9 +78,10 @@ function check(inode: Inode, name: string, op: 'getxattr' | 'setxattr' | 'remove
   if (kind === 'user' && !inode.is(S.IFREG) && !inode.is(S.IFDIR)) throw errno(op === 'getxattr' ? 'ENODATA' : 'EPERM', op, name)
 }
 
-/** ENOSPC: the space or the list is full. */
+/** ENOSPC: the space or the list is full. ERANGE: the name is too long. */
 function put(space: Space, inode: Inode, name: string, value: Uint8Array): void {
   const old = inode.xattrs?.get(name)
+  if (!old && nameLength(name) > NAME_MAX) throw errno('ERANGE', 'setxattr', name)
   if (!old && listLength(inode) + nameLength(name) + 1 > XATTR_LIST_MAX) throw errno('ENOSPC', 'setxattr', name)
   if (!space.take(cost(name, value) - (old ? cost(name, old) : 0))) throw errno('ENOSPC', 'setxattr', name)
   ;(inode.xattrs ??= new Map()).set(name, Uint8Array.from(value))
