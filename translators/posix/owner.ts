@@ -9,7 +9,7 @@
 // in user.virtfs.system.posix_acl_*, and inherited here.
 
 import { errno, S, type Code } from 'ninep'
-import { ACL_ACCESS, ACL_DEFAULT, chmodAcl, equivalentMode, inherit, modeAfterSetAcl, parseAcl } from '../acl.ts'
+import { ACL_ACCESS, ACL_DEFAULT, chmodAcl, equivalentMode, inherit, modeAfterSetAcl, parseAcl, Tag } from '../acl.ts'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
 import type { Owner } from '../translator.ts'
@@ -89,6 +89,7 @@ function none(e: unknown, unsupported?: () => void): undefined {
 /** ACLs in xattrs of ours: what mapped and none share. */
 abstract class StoredAcls {
   readonly storesAcls = true
+  abstract readonly disguises: boolean
   abstract chmod(inode: Inode, fd: number, mode: number): void
   protected abstract mode(inode: Inode): number
   acl(inode: Inode): Uint8Array | undefined {
@@ -114,7 +115,12 @@ abstract class StoredAcls {
     if ((mode & S.IFMT) === S.IFLNK) return mode
     const from = sys.xattrIfAny(dir, OWN + ACL_DEFAULT)
     if (!from) return mode
-    const got = inherit(from, mode, (mode & S.IFMT) === S.IFDIR)
+    const type = mode & S.IFMT, got = inherit(from, mode, type === S.IFDIR)
+    if (got.access && type !== S.IFREG && type !== S.IFDIR && !this.disguises) {
+      // a FIFO of the host has no user.*: its group gets what the ACL gave the group, and not the mask
+      const group = parseAcl(got.access)!.find(({ tag }) => tag === Tag.GROUP_OBJ)!.perm
+      return got.mode & ~0o070 | got.mode & group << 3
+    }
     if (got.access) sys.setxattr(fd, OWN + ACL_ACCESS, got.access, 0)
     if (got.default) sys.setxattr(fd, OWN + ACL_DEFAULT, got.default, 0)
     return got.mode
