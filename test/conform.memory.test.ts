@@ -1,0 +1,4 @@
+import { memory } from '../translators/memory/memory.ts'
+import { conform } from './conform/conform.ts'
+
+conform('memory', () => memory({}))
