@@ -132,6 +132,7 @@ export class Client implements AsyncDisposable {
     })
   }
   static #prepare({ msize = MSIZE }: Options): { inbox: Inbox; start: (stream: Duplex, signal: AbortSignal) => Promise<Client> } {
+    if (!(msize >= LEAST_MSIZE && msize <= 0xffffffff)) throw errno('EINVAL', `msize ${msize}: at least ${LEAST_MSIZE} bytes`)
     let client: Client
     const inbox = new Inbox(msize, (b, start, end) => client.#receive(b, start, end),
       (size) => client.#fail(errno('EPROTO', `the server sent a frame of ${size} bytes where msize is ${client.msize}`)))

@@ -53,8 +53,8 @@ export class File implements AsyncDisposable {
 
   /** The file that is reached by these names, any number of them; by none, the same file unopened. ENOENT ENOTDIR */
   async walk(...names: string[]): Promise<File> {
-    const fid = this.client.takeFid()
     let from = this.fid
+    const fid = this.client.takeFid()
     let qid = this.qid
     for (let at = 0; at === 0 || at < names.length; at += MAXWELEM) {
       const chunk = names.slice(at, at + MAXWELEM)

@@ -1,7 +1,7 @@
 // Where a connection comes from: addresses, and sockets that read right into our buffer.
 
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
-import { errno, Errno, errnos, type Code } from './errno.ts'
+import { errno, errnos, type Code, type Errno } from './errno.ts'
 
 /** A place to listen at or connect to: `tcp://HOST:PORT` (an IPv6 host in brackets) or `unix:PATH`. */
 export type Address = { readonly host: string; readonly port: number } | { readonly path: string }
@@ -29,26 +29,20 @@ export function dial(url: string, reader: Reader, signal?: AbortSignal): Promise
       },
     }
     const socket = connect({ ...addressOf(url), onread, noDelay: true, keepAlive: true } as unknown as NetConnectOpts)
-    const settle = (end: () => void) => {
-      socket.removeListener('error', refused)
-      socket.removeListener('connect', connected)
-      signal?.removeEventListener('abort', aborted)
-      end()
-    }
-    const refused = (cause: Error) => settle(() => reject(systemError('connect', url, cause)))
-    const connected = () => settle(() => resolve(socket))
-    const aborted = () => settle(() => {
+    const aborted = () => {
       socket.destroy()
       reject(signal!.reason)
-    })
-    socket.on('error', refused)
-    socket.on('connect', connected)
+    }
+    socket.once('connect', () => resolve(socket))
+    socket.once('error', (cause) => reject(systemError(url, cause)))
+    socket.once('connect', () => signal?.removeEventListener('abort', aborted))
+    socket.once('close', () => signal?.removeEventListener('abort', aborted))
     signal?.addEventListener('abort', aborted)
   })
 }
 
 /** What the system said, as an Errno: its code where it is one of ours, else EIO. */
-export function systemError(op: string, subject: string, cause: Error): Errno {
+function systemError(url: string, cause: Error): Errno {
   const code = (cause as NodeJS.ErrnoException).code ?? ''
-  return errno(code in errnos ? code as Code : 'EIO', code in errnos ? op : `${op} (${cause.message})`, subject, cause)
+  return code in errnos ? errno(code as Code, 'connect', url, cause) : errno('EIO', `connect (${cause.message})`, url, cause)
 }

@@ -1,13 +1,13 @@
 // The client's messages, against a peer that a test scripts frame by frame.
 
 import { once } from 'node:events'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { duplexPair } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net'
+import { Duplex, duplexPair } from 'node:stream'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { Client, connect, errnos, NOTAG, typeOf } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { fails, frame, Peer, talk, type Request } from './scripted.ts'
+import { fails, frame, Peer, talk, talkByTcp, type Request } from './scripted.ts'
 
 const test = suite('client')
 
@@ -66,16 +66,77 @@ test('a burst of replies may be cut anywhere', async () => {
 })
 
 test('what rpc answers is the caller’s to keep', async () => {
-  const { client, peer } = await talk()
-  const read = client.rpc('Tread', { fid: 1, offset: 0, count: 4 })
-  peer.send('Rread', (await peer.next()).tag, { data: Buffer.from('kept') })
-  const { data } = await read
+  const { client, peer } = await talkByTcp()
+  const kept: Uint8Array[] = []
   for (let i = 0; i < 8; i++) {
-    const more = client.rpc('Tread', { fid: 1, offset: 0, count: 4000 })
-    peer.send('Rread', (await peer.next()).tag, { data: Buffer.alloc(4000, 0xee) })
-    await more
+    const read = client.rpc('Tread', { fid: 1, offset: 0, count: 4000 })
+    peer.send('Rread', (await peer.next()).tag, { data: Buffer.alloc(4000, i) })
+    kept.push((await read).data)
   }
-  assert.is(Buffer.from(data).toString(), 'kept')
+  for (const [i, data] of kept.entries()) assert.equal(Buffer.from(data), Buffer.alloc(4000, i))
+  await client.close()
+})
+
+test('what a stream was given does not change any more', async () => {
+  const kept: Buffer[] = []
+  const stream = new Duplex({
+    read() {},
+    write(chunk: Buffer, _, done) {
+      kept.push(chunk)
+      if (kept.length === 1) this.push(frame('Rversion', NOTAG, { msize: 8192, version: '9P2000.L' }))
+      else this.push(frame('Rclunk', chunk.readUInt16LE(5), {}))
+      done()
+    },
+  })
+  const client = await Client.over(stream)
+  for (let fid = 0; fid < 5; fid++) await client.rpc('Tclunk', { fid })
+  assert.equal(kept.slice(1).map((chunk) => chunk.readUInt32LE(7)), [0, 1, 2, 3, 4])
+  await client.close()
+})
+
+test('large writes leave in order with what is small', async () => {
+  const { client, peer } = await talkByTcp(1 << 20)
+  const data = (i: number) => Buffer.alloc(i % 3 ? 60_000 + i : 10 + i, i)
+  for (let round = 0; round < 3; round++) {
+    const all = Array.from({ length: 60 }, (_, i) => client.rpc('Twrite', { fid: 1, offset: i, data: data(i) }))
+    for (let i = 0; i < 60; i++) {
+      const { tag, fields } = await peer.next()
+      assert.is(fields.offset, i)
+      assert.ok(data(i).equals(fields.data))
+      peer.send('Rwrite', tag, { count: data(i).length })
+    }
+    for (const [i, one] of all.entries()) assert.equal(await one, { count: data(i).length })
+  }
+  await client.close()
+})
+
+test('a peer that does not read holds requests back, and gets them all later', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const stream = createConnection((server.address() as AddressInfo).port, '127.0.0.1'), opening = Client.over(stream)
+  const [socket] = await once(server, 'connection') as [Socket]
+  server.close()
+  const peer = new Peer(socket)
+  await peer.next()
+  peer.send('Rversion', NOTAG, { msize: 1 << 20, version: '9P2000.L' })
+  const client = await opening
+  socket.pause()
+  // Small enough to be gathered, in many turns, and more than the kernel takes.
+  const data = Array.from({ length: 600 }, (_, i) => Buffer.alloc(20_000, i))
+  const all: Promise<unknown>[] = []
+  for (const [i, bytes] of data.entries()) {
+    all.push(client.rpc('Twrite', { fid: 1, offset: i, data: bytes }))
+    if (i % 2) await setImmediate()
+  }
+  assert.ok(stream.writableLength > 0 && stream.writableLength < 1 << 20, `${stream.writableLength} bytes wait in the stream`)
+  socket.resume()
+  for (const [i, bytes] of data.entries()) {
+    const { tag, fields } = await peer.next()
+    assert.is(fields.offset, i)
+    assert.ok(bytes.equals(fields.data), `request ${i} is not what was sent`)
+    peer.send('Rwrite', tag, { count: bytes.length })
+  }
+  await Promise.all(all)
   await client.close()
 })
 
@@ -193,20 +254,13 @@ test('random bytes never do more than end the connection', async () => {
 
 for (const how of ['destroy', 'resetAndDestroy', 'end'] as const) {
   test(`a connection lost by ${how} fails what waits, and what comes after`, async () => {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const client = connect(`tcp://127.0.0.1:${(server.address() as AddressInfo).port}`)
-    const [socket] = await once(server, 'connection') as [Socket]
-    const peer = new Peer(socket)
-    await peer.next()
-    peer.send('Rversion', NOTAG, { msize: 8192, version: '9P2000.L' })
-    const waiting = (await client).rpc('Tclunk', { fid: 1 })
+    const { client, peer, socket } = await talkByTcp()
+    const waiting = client.rpc('Tclunk', { fid: 1 })
     await peer.next()
     socket[how]()
     await fails('ECONNRESET', /connection/, waiting)
-    await fails('ECONNRESET', /connection/, (await client).rpc('Tclunk', { fid: 1 }))
-    await (await client).close()
-    server.close()
+    await fails('ECONNRESET', /connection/, client.rpc('Tclunk', { fid: 1 }))
+    await client.close()
   })
 }
 
@@ -268,6 +322,13 @@ for (const [what, version, msize, code, says] of [
     peer.send('Rversion', NOTAG, { msize, version })
     await fails(code, says, client)
     assert.ok(ours.destroyed)
+  })
+}
+
+for (const msize of [511, 2 ** 32, NaN]) {
+  test(`msize ${msize} is not asked for`, async () => {
+    const [ours] = duplexPair()
+    await fails('EINVAL', /msize/, Client.over(ours, { msize }))
   })
 }
 

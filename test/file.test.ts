@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
@@ -310,13 +310,13 @@ scripted('an old server, without Trenameat and Tunlinkat, renames and removes al
 scripted.run()
 
 /** Where a suite's files are, and how it ends. */
-interface Place { readonly client: Client; readonly root: File; stop(): Promise<void> }
+interface Place { readonly url?: string; readonly client: Client; readonly root: File; stop(): Promise<void> }
 
 async function ours(url: string): Promise<Place> {
   const server = await serve({ listen: [url], namespace: new Map([['/', await memory({})]]) })
   const client = await connect(server.urls[0]!)
   return {
-    client, root: await client.attach(),
+    url: server.urls[0]!, client, root: await client.attach(),
     async stop() {
       await client.close()
       await server.stop()
@@ -484,6 +484,15 @@ for (const [what, start, nine] of [
     assert.ok(bsize > 0 && namelen === 255)
     await file.fsync()
     await file.fsync(true)
+  })
+
+  if (nine) declare('the example of the README', async () => {
+    const readme = readFileSync(new URL('../../protocol/README.md', import.meta.url), 'utf8')
+    const example = /```js\n([^]*?)```/.exec(readme)![1]!.replace('unix:./run/ninefold.sock', place.url!)
+    const child = spawn(process.execPath, ['--input-type=module', '-e', example], { cwd: new URL('../..', import.meta.url), stdio: ['ignore', 'pipe', 'inherit'] })
+    const output: Buffer[] = []
+    for await (const part of child.stdout) output.push(part as Buffer)
+    assert.is(Buffer.concat(output).toString(), 'hello.txt\nHello, Hurd!\n')
   })
 
   if (nine) declare('hard links and extended attributes', async () => {

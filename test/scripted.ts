@@ -1,8 +1,10 @@
 // A server that is a script: a test answers a client frame by frame.
 
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { duplexPair, type Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client, decode, encode, isErrno, nameOf, NOTAG } from 'ninep'
+import { Client, connect, decode, encode, isErrno, nameOf, NOTAG } from 'ninep'
 import type { Code, Fields, Name, Options } from 'ninep'
 import * as assert from 'uvu/assert'
 
@@ -56,6 +58,19 @@ export async function talk(options: Options = {}, msize = 8192): Promise<{ clien
   assert.equal(hello, { name: 'Tversion', tag: NOTAG, fields: { msize: options.msize ?? 1048600, version: '9P2000.L' } })
   peer.send('Rversion', NOTAG, { msize, version: '9P2000.L' })
   return { client: await client, peer }
+}
+
+/** The same over a TCP socket. */
+export async function talkByTcp(msize = 8192): Promise<{ client: Client; peer: Peer; socket: Socket }> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const client = connect(`tcp://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const [socket] = await once(server, 'connection') as [Socket]
+  server.close()
+  const peer = new Peer(socket)
+  await peer.next()
+  peer.send('Rversion', NOTAG, { msize, version: '9P2000.L' })
+  return { client: await client, peer, socket }
 }
 
 /** Rejects with this code, and a message that says this. */
