@@ -1,7 +1,7 @@
 // Who comes in, as whom: Tattach's claims against what the peer may claim and what the attach point says.
 
 import { NONUNAME } from 'ninep'
-import { admit } from './peer.ts'
+import { admit, mayClaim } from './peer.ts'
 import type { Peer } from './peer.ts'
 import type { Attach } from './fid.ts'
 import { NOBODY, UserDatabase, attachRules } from './users.ts'
@@ -20,10 +20,12 @@ export class Gate {
 
   /**
    * The user that a claim makes, and the rules he is under. nUname counts where it is given, else the name; a name that the
-   * host does not know is nobody. EPERM: the peer may not claim that.
+   * host does not know is nobody. Kernels say "nobody" where they were told no name: from a peer who may not claim even that,
+   * it is no claim, and he is who he is. EPERM: the peer may not claim that.
    */
   async admit(peer: Peer, uname: string, nUname: number, aname: string): Promise<Omit<Attach, 'root'>> {
-    const claimed = nUname !== NONUNAME ? nUname : await this.#users.uidOf(uname) ?? NOBODY
+    const named = nUname !== NONUNAME ? nUname : await this.#users.uidOf(uname) ?? NOBODY
+    const claimed = nUname === NONUNAME && named === NOBODY && peer.uid !== undefined && !mayClaim(peer, NOBODY) ? peer.uid : named
     const at = `/${aname.split('/').filter((name) => name !== '').join('/')}/`.replace('//', '/')
     const { rules } = this.#points.find(({ prefix }) => at.startsWith(prefix))!
     const user = await this.#users.user(admit(peer, rules, claimed))

@@ -192,7 +192,8 @@ const own = /^user\.(virtfs\.|ninefold\.|translator$)/
 
 /**
  * Whether the user may read, set or remove this attribute. user.*: by the file's permission, on regular files and
- * directories, setting on a sticky directory by its owner; trusted.*: root; security.*: read by all, set by root;
+ * directories, setting on a sticky directory by its owner; trusted.*: root; security.*: read by all, set by root, but
+ * a writer may take security.capability off a file, since kernels do that before they write;
  * system.posix_acl_*: read by all, set by the owner. Refused are EACCES and EPERM; what this user is not to see is ENODATA;
  * EOPNOTSUPP names no namespace of ours; ERANGE, EINVAL: no name.
  */
@@ -213,8 +214,8 @@ export function mayXattr(user: User, attr: Attr, name: string, op: 'get' | 'set'
   if (own.test(name)) throw errno(hidden, call, name)
   switch (namespace) {
     case 'security.':
-      if (op !== 'get' && user.uid !== 0) throw errno('EPERM', call, name)
-      break
+      if (op === 'get' || user.uid === 0 || (op === 'remove' && name === 'security.capability' && isFile(attr) && allows(user, attr, W))) break
+      throw errno('EPERM', call, name)
     case 'trusted.':
       if (user.uid !== 0) throw errno(hidden, call, name)
       break

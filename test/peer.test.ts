@@ -7,10 +7,11 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isErrno } from 'ninep'
+import { NONUNAME, isErrno } from 'ninep'
 import type { Code } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Gate } from '../server/gate.ts'
 import { admit, inheritedPeer, mayClaim, peerOf } from '../server/peer.ts'
 import type { Peer } from '../server/peer.ts'
 import { NOBODY, UserDatabase, applyRules, attachOptions, attachRules } from '../server/users.ts'
@@ -148,6 +149,17 @@ test('their root is nobody, unless the line says root@', () => {
   assert.is(admit(remote('192.0.2.7'), rules({ from: '192.0.2.0/24' }), 0), NOBODY)
   assert.is(admit(remote('192.0.2.7'), rules({ from: '192.0.2.0/24, root@192.0.2.7' }), 0), 0)
   assert.is(admit(remote('192.0.2.7'), rules({ from: 'root@192.0.2.7', squash: 'root' }), 0), NOBODY)
+})
+
+test('"nobody" where no uid is given is no claim: who may not make it is who he is', async () => {
+  const gate = new Gate(new Map()), as = async (peer: Peer, uname: string, nUname = NONUNAME) => (await gate.admit(peer, uname, nUname, '')).user.uid
+  assert.is(await as(local(700_001), 'nobody'), 700_001)
+  assert.is(await as(local(700_001), ''), 700_001)
+  assert.is(await as(local(0), 'nobody'), NOBODY)
+  assert.is(await as(local(0), 'root'), 0)
+  await refused('EPERM', () => as(local(700_001), 'root'))
+  await refused('EPERM', () => as(local(700_001), '', NOBODY))
+  assert.is(await as({ kind: 'tcp', loopback: true }, 'nobody'), NOBODY)
 })
 
 // The user database

@@ -118,7 +118,7 @@ function* clunk(session: Session, fid: Fid): Steps<Fields<'Rclunk'>> {
   file.retain()
   try {
     yield* get(session.release(fid))
-    yield* commit(file, attach.user, xattr)
+    yield* commit(file, attach, xattr)
   } finally { file.release() }
   return NOTHING
 }

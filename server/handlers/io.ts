@@ -1,13 +1,14 @@
 // Tlopen, Tlcreate, Tread, Twrite, Treaddir, Tfsync: files and directories that are open.
 
 import { O, errno, isErrno, putDirent } from 'ninep'
-import type { Fields } from 'ninep'
-import type { Awaitable, DirSink, Handle } from '../../translators/translator.ts'
+import type { Attr, Fields } from 'ninep'
+import type { Awaitable, DirSink, Handle, Node } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
-import { afterWrite, mayCreate, mayOpen, newFile } from '../permission.ts'
+import { afterWrite, mayCreate, mayOpen, mayWalk, newFile } from '../permission.ts'
+import type { User } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
 import { NOTHING, checkName, directory, mayChange, qidOf, rights } from './common.ts'
@@ -104,9 +105,13 @@ function writeXattr({ xattr }: Fid, offset: number, data: Uint8Array): number {
 
 /** A write by somebody who may not leave setuid and setgid behind. */
 function* writeAs({ attach }: Fid, handle: Handle, data: Uint8Array, offset: number, request: Request): Steps<number> {
-  const mode = afterWrite(attach.user, yield* get(rights(handle, attach.user)))
-  if (mode !== null) yield* get(handle.setattr({ mode }))
+  yield* unprivileged(attach.user, yield* get(rights(handle, attach.user)), handle)
   return yield* get(handle.write(data, offset, request))
+}
+/** Takes off setuid and setgid, where they would not outlive a write or truncation by this user. */
+function* unprivileged(user: User, attr: Attr, of: Node | Handle): Steps<void> {
+  const mode = afterWrite(user, attr)
+  if (mode !== null) yield* get(of.setattr({ mode }))
 }
 
 function* open(session: Session, { fid: number, flags }: Fields<'Tlopen'>, request: Request): Steps<Fields<'Rlopen'>> {
@@ -115,8 +120,10 @@ function* open(session: Session, { fid: number, flags }: Fields<'Tlopen'>, reque
   const writes = (flags & O.ACCMODE) !== O.RDONLY || (flags & O.TRUNC) !== 0
   fid.state = 'opening'
   try {
-    mayOpen(attach.user, yield* get(rights(file.node, attach.user)), flags, fid.name)
+    const attr = yield* get(rights(file.node, attach.user))
+    mayOpen(attach.user, attr, flags, fid.name)
     if (writes) mayChange(attach, 'open')
+    if (flags & O.TRUNC) yield* unprivileged(attach.user, attr, file.node)
     yield* hold(session, fid, flags, file.node.open(flags & OPEN, request))
   } finally {
     if (fid.state === 'opening') fid.state = 'ready'
@@ -166,6 +173,7 @@ function* make(session: Session, { attach }: Fid, dir: File, name: string, flags
   const exclusive = (flags & O.EXCL) !== 0
   if (dir.place?.children.has(name)) throw errno(exclusive ? 'EEXIST' : 'EISDIR', 'create', name)
   const dirAttr = yield* get(rights(dir.node, user))
+  mayWalk(user, dirAttr, name)
   for (let tries = 0; ; tries++) {
     let refused: unknown
     try {
@@ -187,8 +195,10 @@ function* make(session: Session, { attach }: Fid, dir: File, name: string, flags
     try {
       if (exclusive) throw errno('EEXIST', 'create', name)
       if (file.isDirectory) throw errno('EISDIR', 'create', name)
-      mayOpen(user, yield* get(rights(file.node, user)), flags, name)
+      const attr = yield* get(rights(file.node, user))
+      mayOpen(user, attr, flags, name)
       if ((flags & O.ACCMODE) !== O.RDONLY || flags & O.TRUNC) mayChange(attach, 'create')
+      if (flags & O.TRUNC) yield* unprivileged(user, attr, file.node)
       return { file: file.retain(), handle: yield* get(file.node.open(flags & OPEN, request)) }
     } finally { file.release() }
   }

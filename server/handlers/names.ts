@@ -7,7 +7,7 @@ import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
-import { mayCreate, mayLink, mayMknod, mayRename, mayUnlink, newFile } from '../permission.ts'
+import { mayCreate, mayLink, mayMknod, mayRename, mayUnlink, mayWalk, newFile } from '../permission.ts'
 import type { Session } from '../session.ts'
 import { NOTHING, checkName, directory, mayChange, notMounted, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
@@ -64,6 +64,7 @@ function* make(
   file.retain()
   try {
     const attr = yield* get(rights(file.node, attach.user))
+    mayWalk(attach.user, attr, name)
     yield* allowed(file, name, () => { may(attach, attr); mayChange(attach, op) })
     const fresh = newFile(attach.user, attr, mode & 0o7777, gid, isDirectory)
     const made = yield* get(file.mount.adopt(yield* get(run(file.node, fresh.mode, fresh.owner))))
@@ -97,6 +98,7 @@ function* link(session: Session, { dfid, fid: number, name }: Fields<'Tlink'>): 
   file.retain()
   try {
     const attr = yield* get(rights(file.node, attach.user)), dirAttr = yield* get(rights(dir.node, attach.user))
+    mayWalk(attach.user, dirAttr, name)
     yield* allowed(dir, name, () => { mayLink(attach.user, attr, dirAttr, name); mayChange(attach, 'link') })
     yield* get(dir.node.link(file.node, name))
   } finally {
@@ -119,6 +121,7 @@ function* unlink(session: Session, { dirfid, name, flags }: Fields<'Tunlinkat'>)
     let expect: bigint | undefined
     if (user.uid !== 0) {
       const dirAttr = yield* get(rights(dir.node, user))
+      mayWalk(user, dirAttr, name)
       if (dirAttr.mode & S.ISVTX) {
         const victim = yield* get(dir.node.walk(name))
         expect = victim.qid.path
@@ -145,6 +148,7 @@ function* rename(session: Session, who: Fid, from: File, oldName: string, into: 
   to.retain()
   try {
     const { mount } = from
+    if (user.uid !== 0) for (const dir of [from, to]) mayWalk(user, yield* get(rights(dir.node, user)), newName)
     const moved = yield* get(mount.adopt(yield* get(from.node.walk(oldName))))
     try {
       if (user.uid !== 0) yield* check(user, from, moved, to, newName)
@@ -161,7 +165,10 @@ function* check(user: Fid['attach']['user'], from: File, moved: File, to: File, 
   let target: Attr | undefined
   try {
     const node = yield* get(to.node.walk(newName))
-    try { target = yield* get(rights(node, user)) } finally { to.mount.close(node) }
+    try {
+      if (node.qid.path === moved.node.qid.path) return       // two names of one file: nothing happens, to no one's harm
+      target = yield* get(rights(node, user))
+    } finally { to.mount.close(node) }
   } catch (e) { if (!isErrno(e, 'ENOENT')) throw e }
   const source = yield* get(rights(moved.node, user))
   const [fromAttr, toAttr] = [yield* get(rights(from.node, user)), yield* get(rights(to.node, user))]

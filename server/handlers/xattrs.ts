@@ -2,15 +2,16 @@
 
 import { Attrs, S, XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX, bytesOfName, errno } from 'ninep'
 import type { Fields } from 'ninep'
-import { ACL_ACCESS } from '../../translators/acl.ts'
+import { ACL_ACCESS, ACL_DEFAULT, mapAcl } from '../../translators/acl.ts'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
-import type { Xattr } from '../fid.ts'
+import type { Attach, Xattr } from '../fid.ts'
 import type { File } from '../namespace.ts'
 import { afterSetAcl, mayXattr, visibleXattr } from '../permission.ts'
 import type { User } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
+import { sameUids } from '../users.ts'
 import { NOTHING, mayChange, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 
@@ -43,7 +44,7 @@ function* walk(session: Session, { fid: number, newfid, name }: Fields<'Txattrwa
   made.state = 'reserved'
   request.reserves = made
   try {
-    const value = name === '' ? yield* listing(file, attach.user) : yield* read(file, attach.user, name)
+    const value = name === '' ? yield* listing(file, attach.user) : yield* read(file, attach, name)
     if (request.silent) { made.drop(); return { size: 0 } }
     account(session, value.length)
     made.xattr = { writing: false, value }
@@ -56,12 +57,14 @@ function* walk(session: Session, { fid: number, newfid, name }: Fields<'Txattrwa
   }
 }
 
-function* read(file: File, user: User, name: string): Steps<Uint8Array> {
+function* read(file: File, { user, rules: { uids } }: Attach, name: string): Steps<Uint8Array> {
   // The kernel asks for security.capability before most writes: not to look at permission first is what makes its no cheap.
   if (user.uid !== 0 && !name.startsWith('security.')) mayXattr(user, yield* get(rights(file.node, user)), name, 'get')
   else if (user.uid === 0) mayXattr(user, yield* get(file.node.getattr(Attrs.MODE | Attrs.UID | Attrs.GID)), name, 'get')
-  return yield* get(file.node.getxattr(name))
+  const value = yield* get(file.node.getxattr(name))
+  return isAcl(name) && uids !== sameUids ? mapAcl(value, uids.toClient, (gid) => gid) : value
 }
+function isAcl(name: string): boolean { return name === ACL_ACCESS || name === ACL_DEFAULT }
 
 /** Names that this user may see, each with a NUL behind it. */
 function* listing(file: File, user: User): Steps<Uint8Array> {
@@ -70,7 +73,7 @@ function* listing(file: File, user: User): Steps<Uint8Array> {
 }
 
 /** The clunk of a fid that an attribute was written to: sets it, or removes it. */
-export function* commit(file: File, user: User, { name, size, flags, value, got }: Extract<Xattr, { writing: true }>): Steps<void> {
+export function* commit(file: File, { user, rules: { uids } }: Attach, { name, size, flags, value, got }: Extract<Xattr, { writing: true }>): Steps<void> {
   if (got !== size) throw errno('EINVAL', 'xattr', `${got} of ${size} bytes of ${name} were written`)
   const attr = yield* get(rights(file.node, user))
   const remove = size === 0 && flags === XATTR_REPLACE
@@ -79,7 +82,8 @@ export function* commit(file: File, user: User, { name, size, flags, value, got 
     yield* get(file.node.removexattr(name))
     return
   }
-  yield* get(file.node.setxattr(name, value ?? new Uint8Array(0), flags))
+  const bytes = value ?? new Uint8Array(0)
+  yield* get(file.node.setxattr(name, isAcl(name) && uids !== sameUids ? mapAcl(bytes, uids.toServed, (gid) => gid) : bytes, flags))
   if (name !== ACL_ACCESS || (attr.mode & S.ISGID) === 0) return
   const mode = afterSetAcl(user, yield* get(rights(file.node, user)))
   if (mode !== null) yield* get(file.node.setattr({ mode }))
