@@ -3,11 +3,8 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import { errno, errnos, type Code, type Errno } from './errno.ts'
 
-/** A place to listen at or connect to: `tcp://HOST:PORT` (an IPv6 host in brackets) or `unix:PATH`. */
-export type Address = { readonly host: string; readonly port: number } | { readonly path: string }
-
-/** Reads an address. EINVAL: neither of the two. */
-export function addressOf(url: string): Address {
+/** What node:net calls a place: `tcp://HOST:PORT` (an IPv6 host in brackets) or `unix:PATH`. EINVAL: neither. */
+function placeOf(url: string): { host: string; port: number } | { path: string } {
   if (url.startsWith('unix:') && url.length > 5) return { path: url.slice(5) }
   const [, ipv6, host, port] = /^tcp:\/\/(?:\[([^\]]+)\]|([^:/@]+)):(\d+)\/?$/.exec(url) ?? []
   if (port === undefined || Number(port) > 65535) throw errno('EINVAL', 'address: write tcp://HOST:PORT or unix:PATH, not', url)
@@ -28,7 +25,7 @@ export function dial(url: string, reader: Reader, signal?: AbortSignal): Promise
         return true
       },
     }
-    const socket = connect({ ...addressOf(url), onread, noDelay: true, keepAlive: true } as unknown as NetConnectOpts)
+    const socket = connect({ ...placeOf(url), onread, noDelay: true, keepAlive: true } as unknown as NetConnectOpts)
     const aborted = () => {
       socket.destroy()
       reject(signal!.reason)

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createConnection, createServer, type AddressInfo, type Socket } from 'node:net'
 import { Duplex, duplexPair } from 'node:stream'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
-import { Client, connect, errnos, NOTAG, typeOf } from 'ninep'
+import { Client, connect, errnos, isErrno, NOTAG, typeOf } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fails, frame, Peer, talk, talkByTcp, type Request } from './scripted.ts'
@@ -350,6 +350,13 @@ test('nobody there: an Errno that says where', async () => {
   const { port } = server.address() as AddressInfo
   server.close()
   await fails('ECONNREFUSED', new RegExp(`tcp://127.0.0.1:${port}`), connect(`tcp://127.0.0.1:${port}`))
-  await fails('EINVAL', /write tcp:\/\/HOST:PORT or unix:PATH/, connect('http://localhost'))
+  for (const url of ['http://localhost:1', 'tcp://localhost', 'tcp://:564', 'tcp://h:65536', 'tcp://::1:564', 'unix:', '']) {
+    await fails('EINVAL', /write tcp:\/\/HOST:PORT or unix:PATH/, connect(url))
+  }
+})
+
+test('IPv6, in brackets', async () => {
+  const error = await connect('tcp://[::1]:1').catch((error: unknown) => error)   // nobody is there, or there is no IPv6
+  assert.ok(isErrno(error) && ['ECONNREFUSED', 'EADDRNOTAVAIL', 'EIO'].includes(error.code), String(error))
 })
 test.run()
