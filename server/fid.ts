@@ -5,8 +5,12 @@ import type { AttachRules } from './users.ts'
 import type { File } from './namespace.ts'
 import type { User } from './permission.ts'
 
-/** One Tattach: who came in, where, under which rules. Shared by all fids that descend from it. */
-export interface Attach { readonly user: User; readonly rules: AttachRules; readonly root: File }
+/** One Tattach: who came in, where, under which rules. Shared by the fids that descend from it: while there are any, the
+ *  root is retained. */
+export class Attach {
+  fids = 0
+  constructor(readonly user: User, readonly rules: AttachRules, readonly root: File) {}
+}
 
 /** An extended attribute on its way: a value being read, or one being written until its clunk. */
 export type Xattr =
@@ -30,8 +34,11 @@ export class Fid {
   /** The next fid that names the same file, and the one before. */
   next: Fid | null = null
   #before: Fid | null = null
-  /** file: retained for it. */
-  constructor(readonly number: number, public file: File, readonly attach: Attach) { this.#link() }
+  constructor(readonly number: number, public file: File, readonly attach: Attach) {
+    file.retain()
+    if (attach.fids++ === 0) attach.root.retain()
+    this.#link()
+  }
 
   /** The name that this fid was reached by; takes its own hold of the directory. */
   reachedBy(dir: File | null, name: string): void {
@@ -55,6 +62,7 @@ export class Fid {
     this.dir?.release()
     this.dir = null
     this.xattr = null
+    if (--this.attach.fids === 0) this.attach.root.release()
   }
   #link(): void {
     const first = this.file.fids

@@ -3,8 +3,8 @@
 import { NONUNAME } from 'ninep'
 import { admit, mayClaim } from './peer.ts'
 import type { Peer } from './peer.ts'
-import type { Attach } from './fid.ts'
 import { NOBODY, UserDatabase, attachRules } from './users.ts'
+import type { User } from './permission.ts'
 import type { AttachRules } from './users.ts'
 
 export class Gate {
@@ -23,7 +23,7 @@ export class Gate {
    * host does not know is nobody. Kernels say "nobody" where they were told no name: from a peer who may not claim even that,
    * it is no claim, and he is who he is. EPERM: the peer may not claim that.
    */
-  async admit(peer: Peer, uname: string, nUname: number, aname: string): Promise<Omit<Attach, 'root'>> {
+  async admit(peer: Peer, uname: string, nUname: number, aname: string): Promise<{ user: User; rules: AttachRules }> {
     const named = nUname !== NONUNAME ? nUname : await this.#users.uidOf(uname) ?? NOBODY
     const claimed = nUname === NONUNAME && named === NOBODY && peer.uid !== undefined && !mayClaim(peer, NOBODY) ? peer.uid : named
     const at = `/${aname.split('/').filter((name) => name !== '').join('/')}/`.replace('//', '/')

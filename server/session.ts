@@ -237,7 +237,8 @@ export class Session implements Receiver {
   #silence(request: Request): void {
     request.silent = true
     this.#pending.delete(request.tag)
-    if (request.reserves) this.fids.delete(request.reserves.number)
+    const made = request.reserves
+    if (made?.state === 'reserved') this.fids.delete(made.number)
     request.abort()
   }
 
@@ -255,7 +256,7 @@ export class Session implements Receiver {
     if (fid.xattr) throw errno('EBADF', op, `${number} is an extended attribute`)
     return fid
   }
-  /** Takes a number for a new fid on a file, which was retained for it. EBADF: it is taken; EMFILE: too many. */
+  /** Takes a number for a new fid on a file. EBADF: it is taken; EMFILE: too many. */
   reserve(number: number, file: File, attach: Attach, op: string): Fid {
     if (number === NOFID) throw errno('EINVAL', op, 'NOFID')
     if (this.fids.has(number)) throw errno('EBADF', op, `${number} is in use`)

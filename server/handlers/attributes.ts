@@ -9,7 +9,7 @@ import { changes } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
 import type { Uids } from '../users.ts'
-import { NOTHING, attrOf, mayChange } from './common.ts'
+import { NOTHING, attrOf, keep, mayChange } from './common.ts'
 import type { Handlers } from './handlers.ts'
 
 export const attributes: Pick<Handlers, 'Tgetattr' | 'Tsetattr' | 'Tstatfs'> = {
@@ -17,18 +17,21 @@ export const attributes: Pick<Handlers, 'Tgetattr' | 'Tsetattr' | 'Tstatfs'> = {
     const fid = session.file(number, 'getattr')
     const asked = (mask & Attrs.ALL) | Attrs.BASIC
     if (!fid.handle) {
-      const attr = fid.file.node.getattr(asked)
+      const attr = keep(fid.file, fid.file.node.getattr(asked))
       return attr instanceof Promise ? attr.then((attr) => shown(fid, attr)) : shown(fid, attr)
     }
     const { handle } = fid, attr = session.using(fid, request, () => handle.getattr(asked))
     return attr instanceof Promise ? attr.then((attr) => shown(fid, attr)) : shown(fid, attr)
   },
 
-  Tsetattr: (session, fields, request) => drive(setattr(session, fields, request)),
+  Tsetattr(session, fields, request) {
+    const fid = session.file(fields.fid, 'setattr')
+    return keep(fid.file, drive(setattr(session, fid, fields, request)))
+  },
 
   Tstatfs(session, { fid: number }) {
-    const stat = session.file(number, 'statfs').file.node.statfs()
-    return stat
+    const { file } = session.file(number, 'statfs')
+    return keep(file, file.node.statfs())
   },
 }
 
@@ -43,8 +46,8 @@ function shown({ file, attach: { rules: { uids } } }: Fid, attr: Attr): Fields<'
   }
 }
 
-function* setattr(session: Session, fields: Fields<'Tsetattr'>, request: Request): Steps<Fields<'Rsetattr'>> {
-  const fid = session.file(fields.fid, 'setattr'), { attach, handle, file } = fid
+function* setattr(session: Session, fid: Fid, fields: Fields<'Tsetattr'>, request: Request): Steps<Fields<'Rsetattr'>> {
+  const { attach, handle, file } = fid
   const wanted = wish(fields, attach.rules.uids)
   if (Object.keys(wanted).length === 0) return NOTHING
   mayChange(attach, 'setattr')

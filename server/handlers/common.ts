@@ -26,6 +26,13 @@ export function mayChange(attach: Attach, op: string): void {
   if (attach.rules.readOnly) throw errno('EROFS', op)
 }
 
+/** What a call on the file's node gives. While it takes, the node stays, though the last fid of the file may go. */
+export function keep<T>(file: File, result: Awaitable<T>): Awaitable<T> {
+  if (!(result instanceof Promise)) return result
+  file.retain()
+  return result.finally(() => file.release())
+}
+
 /** The identity that clients see. */
 export function qidOf(file: File): Qid {
   const { type, version } = file.node.qid

@@ -4,6 +4,7 @@ import { AT_REMOVEDIR, MAXWELEM, NOFID, errno, isErrno } from 'ninep'
 import type { Fields, Qid } from 'ninep'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
+import { Attach } from '../fid.ts'
 import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
 import { mayUnlink, mayWalk } from '../permission.ts'
@@ -16,23 +17,25 @@ import { commit } from './xattrs.ts'
 
 export const fids: Pick<Handlers, 'Tauth' | 'Tattach' | 'Twalk' | 'Tclunk' | 'Tremove'> = {
   Tauth() { throw errno('ENOENT', 'auth: not needed here') },
-  Tattach: (session, fields) => drive(attach(session, fields)),
+  Tattach: (session, fields, request) => drive(attach(session, fields, request)),
   Twalk: (session, fields, request) => drive(walk(session, fields, request)),
   Tclunk: (session, { fid: number }) => drive(clunk(session, session.fid(number, 'clunk'))),
   Tremove: (session, { fid: number }) => drive(remove(session, session.fid(number, 'remove'))),
 }
 
-function* attach(session: Session, { fid: number, afid, uname, aname, nUname }: Fields<'Tattach'>): Steps<Fields<'Rattach'>> {
+function* attach(session: Session, { fid: number, afid, uname, aname, nUname }: Fields<'Tattach'>, request: Request): Steps<Fields<'Rattach'>> {
   if (afid !== NOFID) throw errno('EINVAL', 'attach: no afid is valid here')
   if (number === NOFID) throw errno('EINVAL', 'attach', 'NOFID')
   if (session.fids.has(number)) throw errno('EBADF', 'attach', `${number} is in use`)
   const { namespace, gate } = session.shared
   const peer = yield* get(session.peer)
-  const who = yield* get(gate.admit(peer, uname, nUname, aname))
-  const root = yield* descend(session, who.user, namespace.root.file.retain(), aname.split('/').filter((name) => name !== ''), aname)
-  let fid: Fid
-  try { fid = session.reserve(number, root, { ...who, root: root.retain() }, 'attach') } catch (e) { root.release(); throw e }
-  return { qid: qidOf(fid.file) }
+  const { user, rules } = yield* get(gate.admit(peer, uname, nUname, aname))
+  const root = yield* descend(session, user, namespace.root.file.retain(), aname.split('/').filter((name) => name !== ''), aname)
+  try {
+    if (request.silent) throw errno('ECANCELED', 'attach', 'the client began anew')
+    session.reserve(number, root, new Attach(user, rules, root), 'attach')
+    return { qid: qidOf(root) }
+  } finally { root.release() }
 }
 
 /** Walks an attach name from the root, which was retained and is let go. '..' is not taken: it can't leave what is served. */
@@ -60,7 +63,7 @@ function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>
   if (names.length > MAXWELEM) throw errno('EINVAL', 'walk', `${names.length} names`)
   if (newfid === number ? fid.state !== 'ready' || fid.handle !== null : false) throw errno('EINVAL', 'walk', `${number} is open`)
   if (names.length > 0 && !fid.file.isDirectory) throw errno('ENOTDIR', 'walk', names[0])
-  const made = newfid === number ? null : session.reserve(newfid, fid.file.retain(), attach, 'walk')
+  const made = newfid === number ? null : session.reserve(newfid, fid.file, attach, 'walk')
   if (names.length === 0) {
     made?.reachedBy(fid.dir, fid.name)
     return { qids: [] }

@@ -11,7 +11,7 @@ import { afterWrite, mayCreate, mayOpen, mayWalk, newFile } from '../permission.
 import type { User } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, checkName, directory, mayChange, qidOf, rights } from './common.ts'
+import { NOTHING, checkName, directory, keep, mayChange, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 
 const HEAD = 11
@@ -19,12 +19,18 @@ const HEAD = 11
 const OPEN = O.ACCMODE | O.TRUNC | O.APPEND | O.NONBLOCK | O.SYNC | O.NOATIME
 
 export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Treaddir' | 'Tfsync'> = {
-  Tlopen: (session, fields, request) => drive(open(session, fields, request)),
-  Tlcreate: (session, fields, request) => drive(create(session, fields, request)),
+  Tlopen(session, fields, request) {
+    const fid = session.file(fields.fid, 'open')
+    return keep(fid.file, drive(open(session, fid, fields.flags, request)))
+  },
+  Tlcreate(session, fields, request) {
+    const fid = session.file(fields.fid, 'create')
+    return keep(fid.file, drive(create(session, fid, fields, request)))
+  },
 
   Tread(session, { fid: number, offset, count }, request) {
     const fid = session.fid(number, 'read')
-    if (fid.xattr) return readXattr(fid, offset, count)
+    if (fid.xattr) return readXattr(fid, offset, Math.min(count, session.msize - HEAD))
     const handle = opened(fid, O.RDONLY, 'read')
     if (fid.file.isDirectory) throw errno('EISDIR', 'read')
     if (offset > Number.MAX_SAFE_INTEGER) throw errno('EINVAL', 'read', 'offset')
@@ -47,7 +53,7 @@ export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Tr
     if (!fid.file.isDirectory) throw errno('ENOTDIR', 'readdir')
     const handle = opened(fid, O.RDONLY, 'readdir')
     const into = payload(session, fid, request, Math.min(count, session.msize - HEAD))
-    return lent(session, fid, request, () => drive(list(session, fid, handle, offset, into, request)))
+    return keep(fid.file, lent(session, fid, request, () => drive(list(session, fid, handle, offset, into, request))))
   },
 
   Tfsync(session, { fid: number, datasync }, request) {
@@ -114,9 +120,9 @@ function* unprivileged(user: User, attr: Attr, of: Node | Handle): Steps<void> {
   if (mode !== null) yield* get(of.setattr({ mode }))
 }
 
-function* open(session: Session, { fid: number, flags }: Fields<'Tlopen'>, request: Request): Steps<Fields<'Rlopen'>> {
-  const fid = session.file(number, 'open'), { attach, file } = fid
-  if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'open', `${number} is open`)
+function* open(session: Session, fid: Fid, flags: number, request: Request): Steps<Fields<'Rlopen'>> {
+  const { attach, file } = fid
+  if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'open', `${fid.number} is open`)
   const writes = (flags & O.ACCMODE) !== O.RDONLY || (flags & O.TRUNC) !== 0
   fid.state = 'opening'
   try {
@@ -148,9 +154,8 @@ function* hold(session: Session, fid: Fid, flags: number, opening: Awaitable<Han
   fid.flags = flags
 }
 
-function* create(session: Session, { fid: number, name, flags, mode, gid }: Fields<'Tlcreate'>, request: Request): Steps<Fields<'Rlcreate'>> {
-  const fid = session.file(number, 'create'), { attach } = fid
-  if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'create', `${number} is open`)
+function* create(session: Session, fid: Fid, { name, flags, mode, gid }: Fields<'Tlcreate'>, request: Request): Steps<Fields<'Rlcreate'>> {
+  if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'create', `${fid.number} is open`)
   const dir = directory(fid, 'create')
   checkName(name, 'create')
   fid.state = 'opening'

@@ -9,7 +9,7 @@ import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
 import { mayCreate, mayLink, mayMknod, mayRename, mayUnlink, mayWalk, newFile } from '../permission.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, checkName, directory, mayChange, notMounted, qidOf, rights } from './common.ts'
+import { NOTHING, checkName, directory, keep, mayChange, notMounted, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 
 export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 'Treadlink' | 'Trename' | 'Trenameat' | 'Tunlinkat'> = {
@@ -33,7 +33,7 @@ export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 
   Treadlink(session, { fid }) {
     const { file } = session.file(fid, 'readlink')
     if (file.node.qid.type !== 0x02) throw errno('EINVAL', 'readlink')
-    const target = file.node.readlink()
+    const target = keep(file, file.node.readlink())
     return target instanceof Promise ? target.then((target) => ({ target })) : { target }
   },
 

@@ -40,7 +40,7 @@ function account(session: Session, bytes: number): void {
 function* walk(session: Session, { fid: number, newfid, name }: Fields<'Txattrwalk'>, request: Request): Steps<Fields<'Rxattrwalk'>> {
   const { file, attach } = session.file(number, 'xattrwalk')
   if (newfid === number) throw errno('EINVAL', 'xattrwalk', 'newfid is fid')
-  const made = session.reserve(newfid, file.retain(), attach, 'xattrwalk')
+  const made = session.reserve(newfid, file, attach, 'xattrwalk')
   made.state = 'reserved'
   request.reserves = made
   try {
