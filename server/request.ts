@@ -19,6 +19,8 @@ export class Request implements Call {
   holds = 0
   /** Ends a wait (for a lock) at once, as if it had not been asked for; false: it is too late. */
   cancel: (() => boolean) | null = null
+  /** Whether it is such a wait. */
+  locks = false
   #callbacks: (() => void)[] | null = null
   constructor(readonly tag: number, readonly type: number) {}
   onAbort(f: () => void): void {

@@ -57,6 +57,8 @@ export class Session implements Receiver {
   connection!: Connection
   #versioned = false
   #pending = new Map<number, Request>()
+  /** Those of them that translators are at. Waits for locks are not: what ends them must still be read. */
+  #working = 0
   #inFlight = 0
   #done: Done[] = []
   #waiting = false
@@ -70,7 +72,7 @@ export class Session implements Receiver {
 
   ready(): boolean {
     const { limits } = this.shared
-    const room = this.#pending.size < limits.requests && this.#inFlight + this.connection.unsent < limits['bytes-in-flight']
+    const room = this.#working < limits.requests && this.#inFlight + this.connection.unsent < limits['bytes-in-flight']
     return room && !this.#stopping
   }
 
@@ -110,12 +112,15 @@ export class Session implements Receiver {
     if (request.type === Twrite) request.holds = holds
     else if (request.bytes) request.holds = request.bytes.length - request.at
     this.#inFlight += request.holds
+    if (request.cancel) request.locks = true
+    else this.#working++
     result.then((value) => this.#settle({ request, entry, result: value }), (error) => this.#settle({ request, entry, error: error ?? errno('EIO') }))
   }
 
   #settle(done: Done): void {
     const { request } = done
     this.#inFlight -= request.holds
+    if (!request.locks) this.#working--
     if (request.silent) {
       this.connection.resume()
       return

@@ -123,6 +123,7 @@ function* unprivileged(user: User, attr: Attr, of: Node | Handle): Steps<void> {
 function* open(session: Session, fid: Fid, flags: number, request: Request): Steps<Fields<'Rlopen'>> {
   const { attach, file } = fid
   if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'open', `${fid.number} is open`)
+  room(session, 'open')
   const writes = (flags & O.ACCMODE) !== O.RDONLY || (flags & O.TRUNC) !== 0
   fid.state = 'opening'
   try {
@@ -137,17 +138,18 @@ function* open(session: Session, fid: Fid, flags: number, request: Request): Ste
   return { qid: qidOf(file), iounit: 0 }
 }
 
-/** Gives a fid the handle that an open made: unless it is gone by then, or there are too many. */
+/** Refuses one open file more than there may be; those being opened count when they are. */
+function room(session: Session, op: string): void {
+  const { handles } = session.shared.limits
+  if (session.handles >= handles) throw errno('EMFILE', op, `more than ${handles} open files`)
+}
+/** Gives a fid the handle that an open made, unless it is gone by then. */
 function* hold(session: Session, fid: Fid, flags: number, opening: Awaitable<Handle>): Steps<void> {
   const handle = yield* get(opening)
-  const { mount } = fid.file, { handles } = session.shared.limits
+  const { mount } = fid.file
   if (fid.state === 'gone') {
     mount.close(handle)
     throw errno('EBADF', 'open', `${fid.number} was clunked`)
-  }
-  if (session.handles >= handles) {
-    mount.close(handle)
-    throw errno('EMFILE', 'open', `more than ${handles} open files`)
   }
   session.handles++
   fid.handle = handle
@@ -156,6 +158,7 @@ function* hold(session: Session, fid: Fid, flags: number, opening: Awaitable<Han
 
 function* create(session: Session, fid: Fid, { name, flags, mode, gid }: Fields<'Tlcreate'>, request: Request): Steps<Fields<'Rlcreate'>> {
   if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'create', `${fid.number} is open`)
+  room(session, 'create')
   const dir = directory(fid, 'create')
   checkName(name, 'create')
   fid.state = 'opening'

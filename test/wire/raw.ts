@@ -2,7 +2,7 @@
 // for is kept to be seen. It checks what a strict client checks: exact lengths, msize, and the type of the reply.
 
 import { connect, type Socket } from 'node:net'
-import { addressOf, codeOf, decode, encode, nameOf, NOFID, NOTAG, typeOf } from 'ninep'
+import { codeOf, decode, encode, nameOf, NOFID, NOTAG, typeOf } from 'ninep'
 import type { Code, Fields, Name, Reply, Request } from 'ninep'
 
 /** A frame that came, whole. */
@@ -56,7 +56,7 @@ export class Raw {
   }
 
   static async connect(url: string): Promise<Raw> {
-    const socket = connect({ ...addressOf(url), noDelay: true } as Parameters<typeof connect>[0] & object)
+    const socket = connect(addressOf(url))
     await new Promise<void>((resolve, reject) => { socket.once('connect', resolve); socket.once('error', reject) })
     return new Raw(socket)
   }
@@ -218,3 +218,10 @@ export function expected<N extends Request>(name: N, reply: Frame): Fields<Reply
   throw new Error(`${name} was answered by ${reply.name} ${reply.name === 'Rlerror' ? codeOf(reply.fields.ecode) : show(reply.fields)}`)
 }
 function show(fields: object): string { return JSON.stringify(fields, (_, value: unknown) => typeof value === 'bigint' ? String(value) : value).slice(0, 200) }
+
+/** What node:net connects to for tcp://HOST:PORT and unix:PATH. */
+function addressOf(url: string): NetConnectOpts {
+  if (url.startsWith('unix:')) return { path: url.slice('unix:'.length) }
+  const { hostname, port } = new URL(url)
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port), noDelay: true }
+}
