@@ -1,7 +1,7 @@
 // A client that hides nothing: frames go out as the test wrote them, replies come back by tag, and a frame that nobody asked
 // for is kept to be seen. It checks what a strict client checks: exact lengths, msize, and the type of the reply.
 
-import { connect, type Socket } from 'node:net'
+import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import { codeOf, decode, encode, nameOf, NOFID, NOTAG, typeOf } from 'ninep'
 import type { Code, Fields, Name, Reply, Request } from 'ninep'
 
