@@ -3,10 +3,11 @@
 
 import { HEADER } from './constants.ts'
 import { errno } from './errno.ts'
-import { bytes, fixed, getU64, noRoom, scratch, varying } from './kinds.ts'
+import { bytes, fixed, getU64, noRoom, noSize, scratch, varying } from './kinds.ts'
 import { messages, typeOf, type Fields, type Kinds, type Name } from './messages.ts'
 
-/** Writes a whole frame at `at` and returns its end. RangeError: it does not fit. EILSEQ, ENAMETOOLONG: a name can't be sent. */
+/** Writes a whole frame at `at` and returns its end. RangeError: it does not fit. EILSEQ, ENAMETOOLONG: a name can't
+ *  be sent. EINVAL: a size below 0. */
 export type Encoder<N extends Name> = (tag: number, fields: Fields<N>, into: Buffer, at: number) => number
 /** Reads a body, from the byte after the header to `end`, and looks at nothing else. More bytes than fields are
  *  tolerated; EINVAL: fewer, or a length that lies. What it returns may be a view of the frame: see Kinds. */
@@ -28,7 +29,7 @@ export function decode<N extends Name>(name: N, frame: Buffer, start: number, en
 function compile(functionOf: (name: Name) => string): object {
   const functions = (Object.keys(messages) as Name[]).map((name) => `${name}: ${functionOf(name)}`)
   const methods = Object.entries(varying).flatMap(([kind, { put, end, get }]) => Object.entries({ put, end, get }).map(([key, f]) => [method(kind, key), f]))
-  const scope = { ...Object.fromEntries(methods), bytes, scratch, getU64, noRoom, short: (name: Name) => errno('EINVAL', 'decode', name) }
+  const scope = { ...Object.fromEntries(methods), bytes, scratch, getU64, noRoom, noSize, short: (name: Name) => errno('EINVAL', 'decode', name) }
   return new Function(...Object.keys(scope), `return { ${functions.join(',\n')} }`)(...Object.values(scope)) as object
 }
 /** What a compiled function calls a method of a varying kind. */

@@ -105,6 +105,7 @@ export class File implements AsyncDisposable {
   }
   /** Fills `into` from `offset`: how many bytes there were. It is lent until this settles. */
   async readInto(into: Uint8Array, offset: number, options?: CallOptions): Promise<number> {
+    notBelow0(offset)
     let end = offset + into.length
     await this.#inPieces(into.length, WINDOW, async (start, stop) => {
       if (offset + start >= end) return
@@ -126,6 +127,7 @@ export class File implements AsyncDisposable {
 
   /** Writes all of it. After an error any part of it may have been written. The bytes are lent until this settles. */
   async write(bytes: Uint8Array, offset: number, options?: CallOptions): Promise<number> {
+    notBelow0(offset)
     const appends = this.#flags !== undefined && (this.#flags & O.APPEND) !== 0   // pieces that race would change places
     await this.#inPieces(bytes.length, appends ? 1 : WINDOW, async (start, stop) => {
       for (let at = start; at < stop;) {
@@ -158,6 +160,7 @@ export class File implements AsyncDisposable {
 
   /** The file from `offset` on, in buffers that are the caller's to keep; some are read ahead. */
   async *stream(offset = 0, { signal, end = Infinity }: StreamOptions = {}): AsyncGenerator<Buffer, void, void> {
+    notBelow0(offset)
     const left = new AbortController()
     const options = { signal: signal ? AbortSignal.any([signal, left.signal]) : left.signal }
     const ahead: Promise<{ bytes: Buffer; last: boolean }>[] = []
@@ -319,3 +322,6 @@ export class File implements AsyncDisposable {
   /** clunk(), where there still is something to end. */
   async [Symbol.asyncDispose](): Promise<void> { if (!this.client.closed) await this.clunk() }
 }
+
+/** The codec would say so too, but of the first part only, when others are on their way. */
+function notBelow0(offset: number): void { if (!(offset >= 0)) throw errno('EINVAL', `an offset of ${offset}`) }

@@ -270,6 +270,16 @@ scripted('setattr says which fields it means', async () => {
   await client.close()
 })
 
+scripted('an offset or size below 0 is refused here', async () => {
+  const { client, peer, file } = await opened()
+  await fails('EINVAL', /offset of -1/, file.read(-1, 10))
+  await fails('EINVAL', /offset of -1/, file.write(Buffer.alloc(10), -1))
+  await fails('EINVAL', /offset of -1/, file.write(Buffer.alloc(100_000), -1))
+  await fails('EINVAL', /size of -5/, file.setattr({ size: -5 }))
+  assert.ok(await peer.quiet())
+  await client.close()
+})
+
 scripted('an attribute that claims 4 GiB is not believed', async () => {
   const { client, peer, file } = await opened()
   const getting = file.getxattr('user.a')

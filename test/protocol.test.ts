@@ -283,6 +283,12 @@ test('a size of 2^53 and more is never taken for a smaller one', () => {
   }
 })
 
+test('a size below 0 is EINVAL, not another size', () => {
+  for (const offset of [-1, -(2 ** 40), NaN]) {
+    assert.throws(() => encode('Tread', 1, { fid: 1, offset, count: 1 }, into, 0), (error: unknown) => isErrno(error, 'EINVAL'))
+  }
+})
+
 test('data are a view of the frame, and names are not', () => {
   const end = encode('Twrite', 1, { fid: 1, offset: 2, data: Buffer.from('abc') }, into, 50)
   const { data } = decode('Twrite', into, 57, end)
