@@ -50,7 +50,10 @@ export class Brick implements Translator {
     this.#closed = true
     await this.sync()
     this.#blobs?.close()
-    for (const device of this.#devices.values()) device.close()
+    for (const device of this.#devices.values()) {
+      device.close()
+      this.descriptors.release()
+    }
     this.root.close()
   }
   async [Symbol.asyncDispose](): Promise<void> { await this.close() }
@@ -65,7 +68,10 @@ export class Brick implements Translator {
   #device(fd: number): Device {
     const number = stat.device
     let device = this.#devices.get(number)
-    if (!device) this.#devices.set(number, device = new Device(number, fd, (stat.mode & S.IFMT) === S.IFDIR))
+    if (!device) {
+      this.#devices.set(number, device = new Device(number, fd, (stat.mode & S.IFMT) === S.IFDIR))
+      this.descriptors.keep()
+    }
     return device
   }
 

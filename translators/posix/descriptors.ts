@@ -31,10 +31,9 @@ export class Descriptors {
     for (let tries = 2 * this.#open.length; this.count >= this.limit && tries > 0; tries--) {
       if (this.#hand >= this.#open.length) this.#hand = 0
       const file = this.#open[this.#hand]!
-      if (file.hot || !file.park()) {
-        file.hot = false
-        this.#hand++
-      }
+      if (file.hot) file.hot = false
+      else file.park()                                    // the newest takes its place: on, or that would be next
+      this.#hand++
     }
     return this.count < this.limit
   }

@@ -83,25 +83,27 @@ export class Inode implements Parkable {
 
   /** Finds a parked file: by its handle, else by names from the nearest directory that is open. */
   #find(): number {
-    const { brick } = this, chain: Inode[] = [this]
+    const chain: Inode[] = [this]
     if (!this.#byHandle()) for (let up = this.parent; up && !up.open; up = up.parent) {
       chain.push(up)
       if (up.#byHandle()) break
     }
-    for (let i = chain.length - 1; i >= 0; i--) {
-      const inode = chain[i]!, above = inode.parent
-      if (inode.open) continue
-      if (!above) throw errno('ESTALE', 'find', inode.name)
-      brick.descriptors.makeRoom()
-      const fd = sys.openat(above.access(), inode.name, sys.Open.PATH | sys.Open.NOFOLLOW)
-      sys.statFd(fd)
-      if (!inode.matches(fd)) {
-        sys.close(fd)
-        throw errno('ESTALE', 'find', inode.name)
-      }
-      inode.adopt(fd)
-    }
+    for (let i = chain.length - 1; i >= 0; i--) if (!chain[i]!.open) chain[i]!.#byName()
     return this.fd
+  }
+  /** From its directory, which is open. */
+  #byName(): void {
+    const { brick, parent, name } = this
+    if (!parent) throw errno('ESTALE', 'find', name)
+    parent.held++                                         // or the room that is made may be its own
+    try { brick.descriptors.makeRoom() } finally { parent.held-- }
+    const fd = sys.openat(parent.access(), name, sys.Open.PATH | sys.Open.NOFOLLOW)
+    sys.statFd(fd)
+    if (!this.matches(fd)) {
+      sys.close(fd)
+      throw errno('ESTALE', 'find', name)
+    }
+    this.adopt(fd)
   }
   #byHandle(): boolean {
     if (!this.#handle || !this.brick.byHandle) return false
@@ -211,11 +213,11 @@ export class Inode implements Parkable {
     const { handles } = this
     const others = this.refs > 1
     if (others && this.fd < 0 && handles.length === 1) {
-      if (this.findable) this.handle()
+      if (this.findable && this.brick.byHandle) this.handle()
       else {
-        this.fd = sys.reopen(fd, sys.Open.PATH)
-        this.brick.descriptors.keep()
-        this.pinned = true
+        this.brick.descriptors.makeRoom()
+        this.adopt(sys.reopen(fd, sys.Open.PATH))
+        this.pin()
       }
     }
     handles.splice(handles.indexOf(fd), 1)
