@@ -6,7 +6,7 @@ import type { Volume } from '../translator.ts'
 import type { Inode } from './inode.ts'
 
 /** statfs(2): always in memory, and no RWF_NOWAIT on older kernels. */
-const TMPFS = 0x01021994, RAMFS = 0x858458f6
+const TMPFS = 0x01021994, RAMFS = 0x858458f6, OVERLAYFS = 0x794c7630
 /** Where another machine or process answers: NFS, CIFS, SMB2, 9P, FUSE, Ceph. */
 const DISTANT = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400])
 
@@ -34,6 +34,9 @@ export class Device {
   /** Whether its files have ACLs; false once it said so. */
   acls = true
 
+  /** Whether cookies of a directory hold while entries go. tmpfs begins anew where the entry that a cookie means, the last, has
+   *  gone (6.18), or counts (before 6.6); a merged directory of overlayfs counts. */
+  readonly steady: boolean
   /** Whether the kernel itself keeps its files, and its own clock their times. */
   readonly local: boolean
 
@@ -42,6 +45,7 @@ export class Device {
     const { type, fsid } = sys.statfs(fd)
     this.volume = volumeOf(number, fsid)
     this.reads = type === TMPFS || type === RAMFS ? 'memory' : 'ask'
+    this.steady = type !== TMPFS && type !== RAMFS && type !== OVERLAYFS
     this.local = !DISTANT.has(type)
     this.root = open(fd, directory)
   }

@@ -96,13 +96,20 @@ export class FileHandle extends OpenFile {
   }
 }
 
+/** What getdents fills: linux_dirent64 records, whose numbers are aligned. */
+interface Records { readonly bytes: Buffer; readonly words: BigInt64Array }
+function records(size: number): Records {
+  const bytes = Buffer.allocUnsafeSlow(size)
+  return { bytes, words: new BigInt64Array(bytes.buffer, 0, size / 8) }
+}
 /** Entries are read this many bytes at a time: what a sink does not take is read again. */
-const entries = Buffer.alloc(8192)
-const words = new BigInt64Array(entries.buffer, entries.byteOffset, entries.length / 8)
+const some = records(8192)
 
 export class DirectoryHandle extends OpenFile {
   /** The cookie at which the kernel stands. */
   #at: bigint | undefined
+  /** The directory as it was at the start, on a device that is not steady. */
+  #list: { from: Records; starts: number[] } | undefined
   read(): never { throw errno('EISDIR', 'read') }
   write(): never { throw errno('EBADF', 'write') }
   setattr(attr: SetAttr): void {
@@ -113,33 +120,51 @@ export class DirectoryHandle extends OpenFile {
   readdir(cookie: bigint, sink: DirSink, mask: number): boolean {
     const { inode, fd } = this
     if (inode.brick.isStore(inode)) return true
+    if (!inode.device.steady) return this.#readList(cookie, sink, mask)
     if (cookie === 0n || cookie !== this.#at) sys.seek(fd, cookie)
     this.#at = undefined                                  // until it is known again
     let last = cookie
     for (;;) {
-      const size = sys.getdents(fd, entries)
+      const size = sys.getdents(fd, some.bytes)
       if (size === 0) {
         this.#at = last
         return true
       }
-      for (let at = 0; at < size;) {
-        const length = entries[at + 16]! | entries[at + 17]! << 8, next = words[(at >> 3) + 1]!
-        let end = Math.max(at + 19, at + length - 8)      // records are padded to 8 bytes: the name ends in the last ones
-        while (entries[end] !== 0) end++
-        if (!isDots(at + 19, end) && !this.#offer(at, end, next, sink, mask)) return false
+      for (let at = 0; at < size; at += lengthOf(some, at)) {
+        const next = some.words[(at >> 3) + 1]!
+        if (!this.#offer(some, at, next, sink, mask)) return false
         last = next
-        at += length
       }
     }
   }
-  /** false: the sink is full. */
-  #offer(at: number, end: number, cookie: bigint, sink: DirSink, mask: number): boolean {
-    const { inode } = this, name = entries.subarray(at + 19, end), type = entries[at + 18]!
-    const path = BigInt.asUintN(64, words[at >> 3]!)
-    if (mask === 0 && !(inode.brick.owner.disguises && type === 8)) return sink.add(path, type, cookie, name)
-    const text = nameOfBytes(entries, at + 19, end), found = this.#lookUp(text)
+  /** Where cookies of the kernel's do not hold, the whole is read at the start, and ours count along that. */
+  #readList(cookie: bigint, sink: DirSink, mask: number): boolean {
+    if (cookie === 0n || !this.#list) this.#list = this.#readWhole()
+    const { from, starts } = this.#list
+    for (let i = Number(cookie); i < starts.length; i++) if (!this.#offer(from, starts[i]!, BigInt(i + 1), sink, mask)) return false
+    return true
+  }
+  #readWhole(): { from: Records; starts: number[] } {
+    sys.seek(this.fd, 0n)
+    const parts: Buffer[] = []
+    for (let size; (size = sys.getdents(this.fd, some.bytes)) > 0;) parts.push(Buffer.from(some.bytes.subarray(0, size)))
+    const from = records(parts.reduce((sum, part) => sum + part.length, 0)), starts: number[] = []
+    let end = 0
+    for (const part of parts) end += part.copy(from.bytes, end)
+    for (let at = 0; at < end; at += lengthOf(from, at)) starts.push(at)
+    return { from, starts }
+  }
+  /** The entry at `at`, unless it is a dot. false: the sink is full. */
+  #offer(from: Records, at: number, cookie: bigint, sink: DirSink, mask: number): boolean {
+    const { inode } = this, { bytes, words } = from, start = at + 19
+    let end = Math.max(start, at + lengthOf(from, at) - 8)   // records are padded to 8 bytes: the name ends in the last ones
+    while (bytes[end] !== 0) end++
+    if (bytes[start] === 0x2e && (end - start === 1 || (end - start === 2 && bytes[start + 1] === 0x2e))) return true
+    const type = bytes[at + 18]!
+    if (mask === 0 && !(inode.brick.owner.disguises && type === 8)) return sink.add(BigInt.asUintN(64, words[at >> 3]!), type, cookie, bytes.subarray(start, end))
+    const text = nameOfBytes(bytes, start, end), found = this.#lookUp(text)
     if (!found) return true                               // it has gone since
-    try { return sink.add(path, found.type >> 12, cookie, text, mask ? found.attr(mask) : undefined) } finally { found.unref() }
+    try { return sink.add(found.path, found.type >> 12, cookie, text, mask ? found.attr(mask) : undefined) } finally { found.unref() }
   }
   #lookUp(name: string): Inode | undefined {
     const { brick } = this.inode
@@ -151,6 +176,4 @@ export class DirectoryHandle extends OpenFile {
   }
 }
 
-function isDots(at: number, end: number): boolean {
-  return entries[at] === 0x2e && (end - at === 1 || (end - at === 2 && entries[at + 1] === 0x2e))
-}
+function lengthOf({ bytes }: Records, at: number): number { return bytes[at + 16]! | bytes[at + 17]! << 8 }
