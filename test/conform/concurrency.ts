@@ -42,9 +42,11 @@ export const concurrency: readonly Group[] = [
         assert.ok(last.every((b) => b === last[0]), 'two writes are mixed')
       },
       'of many who create a name, one does': async ({ root }) => {
-        const made = await codes(times(20, async (i) => i % 2 ? root.mkdir('x', 0o755, owner) : root.create('x', O.RDWR, 0o644, owner)))
-        assert.equal([count(made, 'done'), count(made, 'EEXIST')], [1, 19])
-        assert.equal(await ls(root), ['x'])
+        for (const [name, mkdirs] of [['files', () => false], ['directories', () => true], ['both', (i: number) => i % 2 === 0]] as const) {
+          const made = await codes(times(20, async (i) => mkdirs(i) ? root.mkdir(name, 0o755, owner) : root.create(name, O.RDWR, 0o644, owner)))
+          assert.equal([count(made, 'done'), count(made, 'EEXIST')], [1, 19], name)
+        }
+        assert.equal(await ls(root), ['both', 'directories', 'files'])
       },
       'of many who remove a name, one does': async ({ root }) => {
         await file(root, 'f')
@@ -73,20 +75,18 @@ export const concurrency: readonly Group[] = [
       'a name that is renamed over is there at every moment': async ({ root }) => {
         await file(root, 'f', 'content-0')
         let going = true
-        const looks = times(3, async () => {
-          let n = 0
-          for (; going; n++) {
-            assert.match(await read(root, 'f'), /^content-\d+$/)
-            await new Promise(setImmediate)
-          }
-          return n
-        })
-        for (let i = 1; i <= 60; i++) {
-          await file(root, 'temporary', `content-${i}`)
-          await root.renameat('temporary', root, 'f')
+        const look = async () => {
+          for (; going; await new Promise(setImmediate)) assert.match(await read(root, 'f'), /^content-\d+$/)
         }
-        going = false
-        for (const n of await Promise.all(looks)) assert.ok(n > 0)
+        const rename = async () => {
+          for (let i = 1; i <= 60 && going; i++) {
+            await file(root, 'temporary', `content-${i}`)
+            await root.renameat('temporary', root, 'f')
+          }
+        }
+        const end = () => { going = false }
+        await Promise.all([rename().finally(end), ...times(3, () => look().finally(end))])
+        assert.is(await read(root, 'f'), 'content-60')
       },
       'files made and removed beside each other are all there, and none else': async ({ root }) => {
         await Promise.all(times(60, async (i) => {
@@ -101,16 +101,17 @@ export const concurrency: readonly Group[] = [
       },
       'a listing beside changes has all that stays, once': async ({ root }) => {
         for (let i = 0; i < 50; i++) await (await file(root, `stays-${i}`)).close()
-        const handle = await root.open(O.RDONLY), change = Promise.all(times(50, async (i) => { await (await file(root, `comes-${i}`)).close(); await root.unlinkat(`comes-${i}`, 0) }))
-        const seen: string[] = []
-        for (let after = 0n, end = false; !end;) {
-          const part = await entries(handle, { after, max: 5 })
-          seen.push(...part.list.map((e) => e.name))
-          end = part.end
-          if (part.list.length > 0) after = part.list.at(-1)!.cookie
-          await new Promise(setImmediate)
+        const handle = await root.open(O.RDONLY), seen: string[] = []
+        const change = times(50, async (i) => { await (await file(root, `comes-${i}`)).close(); await root.unlinkat(`comes-${i}`, 0) })
+        const list = async () => {
+          for (let after = 0n, end = false; !end; await new Promise(setImmediate)) {
+            const part = await entries(handle, { after, max: 5 })
+            seen.push(...part.list.map((e) => e.name))
+            end = part.end
+            if (part.list.length > 0) after = part.list.at(-1)!.cookie
+          }
         }
-        await change
+        await Promise.all([list(), ...change])
         assert.is(seen.filter((n) => n.startsWith('stays-')).length, 50)
         assert.is(new Set(seen).size, seen.length)
       },

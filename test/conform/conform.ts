@@ -23,6 +23,7 @@ import { names } from './names.ts'
 import { ordered } from './ordered.ts'
 import { needs } from './promises.ts'
 import type { Check, Group, Need, World } from './promises.ts'
+import { random } from './random.ts'
 import { renames } from './renames.ts'
 import { specials } from './specials.ts'
 import { symlinks } from './symlinks.ts'
@@ -36,7 +37,7 @@ export { fails, get, put, text } from './tools.ts'
 
 const subjects: Readonly<Record<string, readonly Group[]>> = {
   names, directories, files, holes, appends, renames, links, symlinks, unlinked, attributes, times, xattrs, acls, specials, handles, listings,
-  errors, concurrency, durability, large,
+  errors, concurrency, durability, large, random,
 }
 
 export interface Options {
@@ -77,29 +78,29 @@ export function promises(make: () => Awaitable<Translator>, options: Options = {
 const patience = 60_000
 
 async function keep(make: () => Awaitable<Translator>, options: Options, lacks: ReadonlySet<Need>, check: Check): Promise<void> {
-  const running = new Map<Translator, Watch>()
+  const running = new Set<Watch>()
   const enter = (translator: Translator) => {
     const watch = new Watch(isConcurrent(translator) ? translator : ordered(translator))
-    running.set(translator, watch)
-    return watch.translator
+    running.add(watch)
+    return watch
   }
-  const first = await make()
+  const made = await make(), first = enter(made)
   try {
-    const translator = enter(first)
+    const { translator } = first
     const world: World = {
       translator, root: await translator.attach(''), quick: options.quick === true,
       lacks: (need) => lacks.has(need),
-      another: async () => enter(await make()),
+      another: async () => enter(await make()).translator,
       async crash() {
-        const again = await options.crash!(first)
+        const again = await options.crash!(made)
         running.delete(first)
-        return enter(again)
+        return enter(again).translator
       },
     }
     await within(patience, check(world))
-    for (const watch of running.values()) await watch.finish()
+    for (const watch of running) await watch.finish()
   } finally {
-    for (const translator of running.keys()) await translator.close()
+    for (const { closed, translator } of running) if (!closed) await translator.close()
   }
 }
 

@@ -108,6 +108,16 @@ export const listings: readonly Group[] = [
         }
         for (const [i, name] of names.entries()) if (i % 5 !== 0) assert.is(seen.filter((n) => n === name).length, 1, name)
       },
+      'a listing ends where all that was left of it has gone': async ({ root }) => {
+        for (let at = 0; at < 12; at++) {
+          const d = await mkdir(root, `d${at}`), handle = await d.open(O.RDONLY)
+          for (let i = 0; i < 12; i++) await (await file(d, `f${i}`)).close()
+          const { list } = await entries(handle), first = await entries(handle, { max: at + 1 })
+          for (const { name } of list.slice(at + 1)) await d.unlinkat(name, 0)
+          const rest = (await entries(handle, { after: first.list[at]!.cookie })).list.map((e) => e.name)
+          for (const { name } of first.list) assert.not(rest.includes(name), `${name} was listed again, after ${at + 1} entries`)
+        }
+      },
       'cookie 0 begins afresh': async ({ root }) => {
         const { d, names } = await filled(root, 10), handle = await d.open(O.RDONLY)
         await entries(handle, { max: 5 })

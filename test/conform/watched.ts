@@ -14,9 +14,15 @@ import { same } from './tools.ts'
 export class Watch {
   readonly translator: Translator
   readonly open = new Set<{ close(): Awaitable<void> }>()
+  closed = false
   readonly #given: { what: string; bytes: Uint8Array; copy: Uint8Array }[] = []
   constructor(child: Translator) {
-    this.translator = new ForwardTranslator(child.name, child, (root) => new WatchedNode(root, this))
+    const close = () => {
+      assert.not(this.closed, 'a translator closed twice')
+      this.closed = true
+      return child.close()
+    }
+    this.translator = Object.assign(new ForwardTranslator(child.name, child, (root) => new WatchedNode(root, this)), { close })
   }
   /** Bytes that the translator gave away. */
   given(what: string, bytes: Uint8Array): Uint8Array {
