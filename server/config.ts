@@ -84,7 +84,7 @@ class Reader {
       else this.#fault(at, unknown(key, Object.keys(sections)))
     })
     if (this.faults.length === 0) {                         // else these would tell a fault again
-      for (const path of attach.keys()) if (!namespace.has(path)) this.#fault(this.#keyOffset(root, 'attach', path), `attach: ${path}: nothing stands there. The namespace has: ${[...namespace.keys()].join(', ') || 'nothing'}.`)
+      for (const path of attach.keys()) if (path !== '/' && !namespace.has(path)) this.#fault(this.#keyOffset(root, 'attach', path), `attach: ${path}: nothing stands there. The namespace has: ${[...namespace.keys()].join(', ') || 'nothing'}.`)
       if (namespace.size === 0) this.#fault(0, 'namespace is missing. Write, for one: namespace: { /: posix ./export }')
     }
     return { listen, ...(state === undefined ? {} : { state }), namespace, attach, limits }

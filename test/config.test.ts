@@ -1,5 +1,8 @@
 // The config: what it reads as, and what it says of each fault.
 
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseConfig } from '../server/config.ts'
@@ -12,6 +15,7 @@ import { int, map, size, text, translator } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import { memory } from '../translators/memory/memory.ts'
 
+const root = resolve(fileURLToPath(import.meta.url), '../../..')
 const log: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** Stand-ins with the shapes that a grammar must carry: many children, maps, a start that is seen and one that fails. */
@@ -113,6 +117,10 @@ test('reads a whole one', () => {
   assert.is(config.state, './state')
   assert.equal([...config.namespace].map(([path, stack]) => [path, show(stack)]), [['/', 'memory'], ['/scratch', 'rot13 shift<3> (memory size<64MiB>)']])
   assert.equal(config.limits, { msize: 65536, fids: 100 })
+})
+test('the quickstart is a good one', () => {
+  const config = parseConfig(readFileSync(join(root, 'examples/quickstart.yaml'), 'utf8'), 'quickstart.yaml')
+  assert.equal(config.listen, ['unix:./run/ninefold.sock', 'tcp://127.0.0.1:5640'])
 })
 for (const [what, text, says] of [
   ['an option that does not read', good.replace('64MiB', '"4 parsecs"'), 'n.yaml:5: /scratch: memory: size: "4 parsecs" is not a size. Write bytes or KiB, MiB, GiB: 64MiB.'],

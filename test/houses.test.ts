@@ -56,7 +56,8 @@ test('one translator, one folder, one export of a translator', () => {
     .filter((file) => file.split('/')[1] !== file.split('/')[2]!.replace('.ts', ''))
   assert.equal(wrong, [])
 })
-test('imports have no cycles, but of types, which are not there at run time', () => {
+// Types are not there at run time, and the files of one translator's folder are one room.
+test('imports have no cycles between folders', () => {
   const done = new Set<string>()
   const look = (file: string, above: readonly string[]): string[] | undefined => {
     if (above.includes(file)) return [...above.slice(above.indexOf(file)), file]
@@ -68,7 +69,8 @@ test('imports have no cycles, but of types, which are not there at run time', ()
     done.add(file)
     return
   }
-  const cycles = sources.map((file) => look(file, [])).filter((cycle) => cycle !== undefined).map((cycle) => cycle.join(' -> '))
+  const cycles = sources.map((file) => look(file, [])).filter((cycle) => cycle !== undefined)
+    .filter((cycle) => cycle.some((file) => dirname(file) !== dirname(cycle[0]!) || !file.startsWith('translators/'))).map((cycle) => cycle.join(' -> '))
   assert.equal([...new Set(cycles)], [])
 })
 test('package-lock.json names no address to download from', () => {

@@ -12,7 +12,8 @@ const version = (): string => (JSON.parse(readFileSync(new URL('../../../package
 export async function main(argv: readonly string[]): Promise<void> {
   process.stdout.on('error', (e: NodeJS.ErrnoException) => { if (e.code === 'EPIPE') process.exit(141); else throw e })   // as what SIGPIPE kills
   const words = exact(argv)
-  const cli = verbs(yargs([...words]))
+  const cli = verbs(yargs(shield(words)))
+    .middleware(unshield, true)
     .scriptName('ninefold')
     .usage('ninefold VERB ...\n\nA 9P file server whose namespace is assembled from stacked translators, and a client for it.')
     .command('version', 'tell the version', (y) => y.example('ninefold version', ''), () => { console.log(version()) })
@@ -43,6 +44,18 @@ function tell(verb: string | undefined, error: unknown): number {
   const text = error instanceof Failure || typeof (error as { code?: unknown } | null)?.code === 'string' ? reason(error) : (error as Error | null)?.stack ?? String(error)
   for (const line of text.split('\n')) process.stderr.write(`${name}: ${line}\n`)
   return 1
+}
+
+// yargs takes a lone - for an option without a name, and loses the positionals behind a --. A NUL, which no word can hold,
+// before such words keeps them whole until it is done.
+function shield(words: readonly string[]): string[] {
+  const end = words.indexOf('--')
+  const before = end < 0 ? words : words.slice(0, end), after = end < 0 ? [] : words.slice(end + 1)
+  return [...before.map((word) => word === '-' ? '\0-' : word), ...after.map((word) => `\0${word}`)]
+}
+function unshield(args: Record<string, unknown>): void {
+  const bare = (value: unknown): unknown => Array.isArray(value) ? value.map(bare) : typeof value === 'string' && value.startsWith('\0') ? value.slice(1) : value
+  for (const [key, value] of Object.entries(args)) args[key] = bare(value)
 }
 
 /**

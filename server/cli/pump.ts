@@ -11,9 +11,10 @@ export type Fill = (into: Uint8Array, offset: number) => Promise<number>
 /** Takes all of `bytes`; lent until it settles. */
 export type Drain = (bytes: Uint8Array, offset: number) => Promise<unknown>
 
-/** Moves everything, and returns how many bytes that were. What is filled less than asked for is not the end: 0 is. */
-export async function pump(fill: Fill, drain: Drain): Promise<number> {
-  const buffers = [Buffer.allocUnsafeSlow(BUFFER), Buffer.allocUnsafeSlow(BUFFER)]
+/** Moves everything, and returns how many bytes that were; about `size` are expected. Only 0 bytes are the end. */
+export async function pump(fill: Fill, drain: Drain, size = BUFFER): Promise<number> {
+  const length = Math.min(BUFFER, Math.max(size + 1, HOLE))
+  const buffers = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(size < length ? HOLE : length)]
   let offset = 0, writing: Promise<unknown> = Promise.resolve()
   for (let turn = 0; ; turn ^= 1) {
     const filling = fill(buffers[turn]!, offset)

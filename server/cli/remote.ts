@@ -88,13 +88,22 @@ export class Remote {
     return { dir: await this.find(`${names.join('/')}/`), name }
   }
 
-  /** Where a file called `name` goes that is copied or moved to `path`: into the directory that is there, else under that name. */
-  async target(path: string, name: string): Promise<{ dir: File; name: string }> {
+  /**
+   * Where a file called `name` goes that is copied or moved to `path`: into the directory that is there, else under that
+   * name; above: the path of that directory. through: where that name is a symbolic link, what it leads to is meant.
+   */
+  async target(path: string, name: string, through = false): Promise<{ dir: File; name: string; above: string }> {
     const there = await this.find(path).catch((e: unknown) => { if (isErrno(e, 'ENOENT')) return undefined; throw e })
-    if (there && isDir(there)) return { dir: there, name }
+    if (there && isDir(there)) return { dir: there, name, above: path }
     if (path.endsWith('/')) throw errno(there ? 'ENOTDIR' : 'ENOENT', 'walk', path)
     await there?.clunk()
-    return this.place(path)
+    if (there && through) {
+      const link = await this.find(path, false)
+      const to = isLink(link) ? await link.readlink() : undefined
+      await link.clunk()
+      if (to !== undefined) return this.target(to.startsWith('/') ? to : `${path.slice(0, path.lastIndexOf('/') + 1)}${to}`, name, true)
+    }
+    return { ...await this.place(path), above: `/${namesOf(path).slice(0, -1).join('/')}` }
   }
 }
 

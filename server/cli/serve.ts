@@ -39,9 +39,10 @@ export async function serve(options: ServeOptions): Promise<void> {
   }
   const server = await start({ listen: [...config.listen], namespace: running, attach: config.attach, limits: config.limits, log, ...(config.state === undefined ? {} : { state: config.state }) })
     .catch((e: unknown) => { throw new Failure(reason(e), { cause: e }) })              // it has closed the translators
+  const ended = new Promise<string>((done) => { for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, done) })
   process.stdout.write(`${tree(config.namespace)}\n\n${mountLines(server.urls)}\n`)
 
-  const signal = await new Promise<string>((done) => { for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, done) })
+  const signal = await ended
   log.info({ signal }, 'stopping: finishing what was accepted; a second signal stops now')
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => { server.stopNow(); log.warn({}, 'stopped now'); process.exit(1) })
   await server.stop()

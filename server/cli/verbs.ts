@@ -11,6 +11,7 @@ const where = <T>(y: Argv<T>) => y
   .option('user', { type: 'string', describe: 'act as this user, by name', conflicts: 'uid' })
   .option('aname', { type: 'string', describe: 'attach to this tree of the server', default: '' })
 const json = { type: 'boolean', describe: 'print JSON', default: false } as const
+const progress = { type: 'boolean', describe: 'tell how far it is (default: on a terminal)' } as const
 const one = (describe: string) => ({ type: 'string', describe, demandOption: true }) as const
 const many = (describe: string) => ({ type: 'string', array: true, describe, demandOption: true }) as const
 /** Where the flags of `where` point. */
@@ -51,6 +52,24 @@ export function verbs(y: Argv): Argv {
       .positional('path', many('files'))
       .example('ninefold cat /export/a.gz | zcat', ''),
     async (args) => (await import('./cat.ts')).cat(at(args), args.path))
+
+    .command('put <local> <path>', 'copy from here to the server', (y) => where(y)
+      .positional('local', one('a local file; - is standard input'))
+      .positional('path', one('its name there, or a directory to put it in'))
+      .option('r', { alias: 'recursive', type: 'boolean', default: false, describe: 'a whole tree' })
+      .option('a', { alias: 'archive', type: 'boolean', default: false, describe: 'a whole tree, and keep links, owners, modes, times, xattrs, holes' })
+      .option('progress', progress)
+      .example('ninefold put -a ./photos /export', '').example('tar c . | ninefold put - /export/all.tar', ''),
+    async (args) => (await import('./transfer.ts')).put(at(args), args.local, args.path, { tree: args.r || args.a, keep: args.a, progress: args.progress ?? process.stderr.isTTY }))
+
+    .command('get <path> <local>', 'copy from the server to here', (y) => where(y)
+      .positional('path', one('a file there'))
+      .positional('local', one('its name here, or a directory to put it in; - is standard output'))
+      .option('r', { alias: 'recursive', type: 'boolean', default: false, describe: 'a whole tree' })
+      .option('a', { alias: 'archive', type: 'boolean', default: false, describe: 'a whole tree, and keep links, owners, modes, times, xattrs, holes' })
+      .option('progress', progress)
+      .example('ninefold get -a /export/photos .', ''),
+    async (args) => (await import('./transfer.ts')).get(at(args), args.path, args.local, { tree: args.r || args.a, keep: args.a, progress: args.progress ?? process.stderr.isTTY }))
 
     .command('rm <path..>', 'remove files', (y) => where(y)
       .positional('path', many('files, or with -r trees'))

@@ -3,9 +3,9 @@
 import { bytesOfName } from 'ninep'
 import { failure, Misuse } from './failure.ts'
 import { print, shown } from './format.ts'
-import { readAll } from './local.ts'
 import { session } from './remote.ts'
 import type { Where } from './remote.ts'
+import { readAll } from './stream.ts'
 
 type Action = 'list' | 'get' | 'set' | 'remove'
 
