@@ -224,6 +224,26 @@ test('handles end where the budget does, with EMFILE, and parked files are still
   await closing(...nodes)
 }))
 
+test('unlinked files whose nodes are kept take half of the budget; what is beyond is ESTALE, and handles still open', () => over({ owner, 'max-fds': 32 }, async (root, dir) => {
+  const nodes: Node[] = [], told: boolean[] = []
+  for (let i = 0; i < 100; i++) {
+    nodes.push(await make(root, 'f', String(i)))
+    await root.unlinkat('f', 0)
+  }
+  assert.ok(descriptors(dir).length <= 32)
+  for (const [i, node] of nodes.entries()) {
+    try {
+      assert.is(await content(node), String(i))
+      told.push(true)
+    } catch (e) {
+      assert.ok(isErrno(e, 'ESTALE'), String(e))
+      told.push(false)
+    }
+  }
+  assert.is(told.filter(Boolean).length, 16)
+  await closing(await make(root, 'g', 'new'), ...nodes)
+}))
+
 test('parent: the root is its own, and a directory moved by others is found, or is ESTALE outside', () => over({ owner }, async (root, dir) => {
   const a = await root.mkdir('a', 0o755, user), b = await a.mkdir('b', 0o755, user), c = await root.mkdir('c', 0o755, user)
   const up = await root.parent()

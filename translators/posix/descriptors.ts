@@ -20,15 +20,16 @@ const SPARE = 8
 export class Descriptors {
   #open: Parkable[] = []
   #reserved = 0
+  #pinned = 0
   #hand = 0
   constructor(readonly limit: number) {}
 
   /** How many are open now. */
-  get count(): number { return this.#open.length + this.#reserved }
+  get count(): number { return this.#open.length + this.#reserved + this.#pinned }
 
   /** To be called before a descriptor is opened for `add`. false: nothing gives way. */
   makeRoom(): boolean {
-    for (let tries = 2 * this.#open.length; this.count >= this.limit && tries > 0; tries--) {
+    for (let tries = 2 * this.#open.length; this.count >= this.limit && tries > 0 && this.#open.length > 0; tries--) {
       if (this.#hand >= this.#open.length) this.#hand = 0
       const file = this.#open[this.#hand]!
       if (file.hot) file.hot = false
@@ -49,13 +50,20 @@ export class Descriptors {
     }
     file.slot = -1
   }
-  /** Takes one that nothing can make give way: a handle, or a file without a name. EMFILE: all are such. */
+  /** Takes one for a handle: it gives way to nothing. EMFILE: there is none left. */
   reserve(op: string): void {
     this.makeRoom()
-    if (this.#reserved >= this.limit - SPARE) throw errno('EMFILE', op)
+    if (this.#reserved + this.#pinned >= this.limit - SPARE) throw errno('EMFILE', op)
     this.#reserved++
   }
-  /** The same for one that is open already. */
+  /** The same for one that is always open. */
   keep(): void { this.#reserved++ }
   release(): void { this.#reserved-- }
+  /** Keeps one that is open, for a file without a name; such take half of all at most. false: it has to be closed. */
+  pin(): boolean {
+    if (this.#pinned >= this.limit >> 1 || this.#reserved + this.#pinned >= this.limit - SPARE) return false
+    this.#pinned++
+    return true
+  }
+  unpin(): void { this.#pinned-- }
 }

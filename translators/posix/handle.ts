@@ -7,8 +7,8 @@ import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
 import type { Awaitable, Call, DirSink, Handle } from '../translator.ts'
 import type { Inode } from './inode.ts'
-import { setattr } from './node.ts'
 import { readAt, type Pooled } from './reads.ts'
+import { setattr } from './setattr.ts'
 
 /** Writes up to this go to the page cache at once; longer ones are worth a thread. */
 const LONG = 2 ** 20

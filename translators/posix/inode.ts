@@ -162,7 +162,7 @@ export class Inode implements Parkable {
     this.name = name
     if (this.pinned) {
       this.pinned = false
-      this.brick.descriptors.release()
+      this.brick.descriptors.unpin()
       this.brick.descriptors.add(this)
     }
   }
@@ -175,12 +175,16 @@ export class Inode implements Parkable {
     this.pin()
     parent.unref()
   }
-  /** Without a name, its descriptor is all there is of it. */
+  /** Without a name, its descriptor is all there is of it. With too many such, it is lost (ESTALE), unless others gave it
+   *  names and it can be opened by its handle. */
   pin(): void {
     if (this.parent || this.slot < 0) return
     this.brick.descriptors.remove(this)
-    this.brick.descriptors.keep()
-    this.pinned = true
+    this.pinned = this.brick.descriptors.pin()
+    if (this.pinned) return
+    this.handle()
+    sys.close(this.fd)
+    this.fd = -1
   }
 
   // Lives
@@ -202,7 +206,7 @@ export class Inode implements Parkable {
     if (this.device.inodes.get(this.ino) === this) this.device.inodes.delete(this.ino)
     if (this.fd < 0) return
     if (this.slot >= 0) this.brick.descriptors.remove(this)
-    if (this.pinned) this.brick.descriptors.release()
+    if (this.pinned) this.brick.descriptors.unpin()
     sys.close(this.fd)
     this.fd = -1
   }
