@@ -224,6 +224,10 @@ export class Session implements Receiver {
       (request.flushes ??= []).push(tag)
       return
     }
+    if (!request) {
+      // A flush that waits is flushed by standing behind it.
+      for (const { flushes } of this.#pending.values()) if (flushes?.includes(oldtag)) { flushes.push(tag); return }
+    }
     for (const earlier of request?.flushes ?? []) this.#empty('Rflush', earlier)
     this.#empty('Rflush', tag)
   }

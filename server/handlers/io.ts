@@ -105,7 +105,7 @@ function writeXattr({ xattr }: Fid, offset: number, data: Uint8Array): number {
   if (offset + data.length > xattr.size) throw errno('ENOSPC', 'write', `more than the ${xattr.size} bytes announced`)
   xattr.value ??= new Uint8Array(xattr.size)
   xattr.value.set(data, offset)
-  xattr.got = Math.max(xattr.got, offset + data.length)
+  xattr.got += data.length
   return data.length
 }
 

@@ -1,6 +1,6 @@
 // Tmkdir, Tsymlink, Tmknod, Tlink, Treadlink, Trename, Trenameat, Tunlinkat: names in directories.
 
-import { AT_REMOVEDIR, Attrs, S, errno, isErrno } from 'ninep'
+import { AT_REMOVEDIR, S, Attrs, errno, isErrno, nameLength } from 'ninep'
 import type { Attr, Fields } from 'ninep'
 import type { Awaitable, Node, Owner } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
@@ -12,12 +12,17 @@ import type { Session } from '../session.ts'
 import { NOTHING, checkName, directory, keep, mayChange, notMounted, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 
+/** Bytes of a symbolic link's target on Linux: PATH_MAX, less the NUL. */
+const TARGET_MAX = 4095
+
 export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 'Treadlink' | 'Trename' | 'Trenameat' | 'Tunlinkat'> = {
   Tmkdir: (session, { dfid, name, mode, gid }) =>
     drive(make(session, dfid, name, 'mkdir', mode, gid, true, (dir, mode, owner) => dir.mkdir(name, mode, owner))),
 
   Tsymlink(session, { dfid, name, target, gid }) {
-    if (target === '' || target.includes('\0')) throw errno('EINVAL', 'symlink', target)
+    if (target === '') throw errno('ENOENT', 'symlink', name)
+    if (target.includes('\0')) throw errno('EINVAL', 'symlink', name)
+    if (nameLength(target) > TARGET_MAX) throw errno('ENAMETOOLONG', 'symlink', name)
     return drive(make(session, dfid, name, 'symlink', 0o777, gid, false, (dir, _mode, owner) => dir.symlink(name, target, owner)))
   },
 
@@ -65,7 +70,7 @@ function* make(
   try {
     const attr = yield* get(rights(file.node, attach.user))
     mayWalk(attach.user, attr, name)
-    yield* allowed(file, name, () => { may(attach, attr); mayChange(attach, op) })
+    yield* allowed(file, name, () => { mayChange(attach, op); may(attach, attr) })
     const fresh = newFile(attach.user, attr, mode & 0o7777, gid, isDirectory)
     const made = yield* get(file.mount.adopt(yield* get(run(file.node, fresh.mode, fresh.owner))))
     const qid = qidOf(made)
@@ -99,7 +104,7 @@ function* link(session: Session, { dfid, fid: number, name }: Fields<'Tlink'>): 
   try {
     const attr = yield* get(rights(file.node, attach.user)), dirAttr = yield* get(rights(dir.node, attach.user))
     mayWalk(attach.user, dirAttr, name)
-    yield* allowed(dir, name, () => { mayLink(attach.user, attr, dirAttr, name); mayChange(attach, 'link') })
+    yield* allowed(dir, name, () => { mayChange(attach, 'link'); mayLink(attach.user, attr, dirAttr, name) })
     yield* get(dir.node.link(file.node, name))
   } finally {
     dir.release()
@@ -116,6 +121,7 @@ function* unlink(session: Session, { dirfid, name, flags }: Fields<'Tunlinkat'>)
   if (name === '..') throw errno('ENOTEMPTY', 'unlinkat', name)
   checkName(name, 'unlinkat')
   notMounted(dir, name, 'unlinkat')
+  mayChange(attach, 'unlinkat')
   dir.retain()
   try {
     let expect: bigint | undefined
@@ -128,7 +134,6 @@ function* unlink(session: Session, { dirfid, name, flags }: Fields<'Tunlinkat'>)
         try { mayUnlink(user, dirAttr, yield* get(rights(victim, user)), name) } finally { dir.mount.close(victim) }
       } else mayUnlink(user, dirAttr, dirAttr, name)
     }
-    mayChange(attach, 'unlinkat')
     yield* get(dir.node.unlinkat(name, flags, expect))
   } finally { dir.release() }
   return NOTHING
