@@ -25,17 +25,23 @@ export class Pin {
   release(): Awaitable<void> { if (--this.#count === 0) return this.node.close() }
 }
 
+/** How much is read at a time to see whether it is zero, bytes. */
+const PIECE = 65536
+
 interface FileLog {
   readonly pin: Pin
   readonly before: Attr
   /** Open to read and write, once its data change: it must work when the file has lost its names. */
   io: Handle | undefined
   changes: Change[]
+  /** Up to here any byte may be other than zero; from there on, only those that the changes wrote. */
+  filled: number
 }
 interface Change {
   /** Whether fdatasync keeps it. */
   readonly data: boolean
-  /** How many bytes it wrote. */
+  /** What it wrote. */
+  readonly offset: number
   readonly length: number
   /** Takes it back, less its first `keep` bytes. */
   undo(keep: number): Promise<void>
@@ -71,7 +77,7 @@ export class Unsynced {
     const { size } = await io.getattr(Attrs.SIZE), at = offset ?? size
     const old = await read(io, at, Math.min(length, Math.max(0, size - at)))
     log.changes.push({
-      data: true, length,
+      data: true, offset: at, length,
       async undo(keep) {
         const now = (await io.getattr(Attrs.SIZE)).size
         await write(io, old.subarray(keep), at + keep)
@@ -83,29 +89,33 @@ export class Unsynced {
     const log = await this.#file(pin), { node } = pin
     if (attr.size !== undefined && (log.before.mode & S.IFMT) === S.IFREG) {
       const io = log.io ??= await node.open(O.RDWR), { size } = await io.getattr(Attrs.SIZE)
-      const cut: [number, Uint8Array][] = []
-      for (let at = attr.size; at < size; at += 65536) {
-        const piece = await read(io, at, Math.min(65536, size - at))
+      const pieces = new Set<number>(), cut: [number, Uint8Array][] = [] // a scan of all would take hours where a file is mostly hole
+      const add = (from: number, to: number) => { for (let i = Math.floor(from / PIECE); i * PIECE < to; i++) pieces.add(i) }
+      add(attr.size, Math.min(size, log.filled))
+      if (attr.size < size) for (const { offset, length } of log.changes) add(Math.max(offset, attr.size), Math.min(offset + length, size))
+      for (const i of pieces) {
+        const at = Math.max(i * PIECE, attr.size), end = Math.min((i + 1) * PIECE, size)
+        const piece = await read(io, at, Math.max(0, end - at))
         if (piece.some((byte) => byte !== 0)) cut.push([at, piece])
       }
       const undo = async () => {
         await io.setattr({ size })
         for (const [at, piece] of cut) await write(io, piece, at)
       }
-      log.changes.push({ data: true, length: 0, undo })
+      log.changes.push({ data: true, offset: 0, length: 0, undo })
     }
     const { mode, uid, gid, atime, mtime } = await node.getattr(Attrs.ALL)
     const old: SetAttr = {
       ...attr.mode === undefined ? {} : { mode: mode & 0o7777 }, ...attr.uid === undefined ? {} : { uid }, ...attr.gid === undefined ? {} : { gid },
       ...attr.atime === undefined ? {} : { atime }, ...attr.mtime === undefined ? {} : { mtime },
     }
-    if (Object.keys(old).length > 0) log.changes.push({ data: false, length: 0, undo: async () => node.setattr(old) })
+    if (Object.keys(old).length > 0) log.changes.push({ data: false, offset: 0, length: 0, undo: async () => node.setattr(old) })
   }
   async xattr(pin: Pin, name: string): Promise<void> {
     const log = await this.#file(pin), { node } = pin
     const old = await answer(() => node.getxattr(name)), { mode } = await node.getattr(Attrs.MODE)
     log.changes.push({
-      data: false, length: 0,
+      data: false, offset: 0, length: 0,
       async undo() {
         if (old) await node.setxattr(name, old, 0)
         else await answer(() => node.removexattr(name))
@@ -161,7 +171,10 @@ export class Unsynced {
   /** This file or directory has been synced. */
   async synced(pin: Pin, dataOnly: boolean): Promise<void> {
     const key = this.#key(pin.node), file = this.#files.get(key), dir = this.#dirs.get(key)
-    if (file && dataOnly) file.changes = file.changes.filter((change) => !change.data)
+    if (file && dataOnly) {
+      file.changes = file.changes.filter((change) => !change.data)
+      file.filled = Infinity
+    }
     if (file && (!dataOnly || file.changes.length === 0)) await this.#forgetFile(key, file)
     if (dir) for (const log of dir.group) await this.#forgetDir(log)
   }
@@ -211,7 +224,10 @@ export class Unsynced {
   async #file(pin: Pin): Promise<FileLog> {
     const key = this.#key(pin.node)
     let log = this.#files.get(key)
-    if (!log) this.#files.set(key, log = { pin: pin.retain(), before: await pin.node.getattr(Attrs.ALL), io: undefined, changes: [] })
+    if (!log) {
+      const before = await pin.node.getattr(Attrs.ALL)
+      this.#files.set(key, log = { pin: pin.retain(), before, io: undefined, changes: [], filled: before.size })
+    }
     return log
   }
   #dir(pin: Pin): DirLog {
@@ -307,8 +323,8 @@ async function copyOf(dir: Node, name: string, { pin: { node: old }, attr, reade
     const made = await dir.create(name, O.RDWR, mode & 0o7777, { uid, gid })
     node = made.node
     try {
-      for (let at = 0; at < size; at += 65536) {
-        const piece = await read(reader, at, Math.min(65536, size - at))
+      for (let at = 0; at < size; at += PIECE) {
+        const piece = await read(reader, at, Math.min(PIECE, size - at))
         if (piece.some((byte) => byte !== 0)) await write(made.handle, piece, at)
       }
       await made.handle.setattr({ size })
