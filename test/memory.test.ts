@@ -4,7 +4,10 @@ import type { Code } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ACL_ACCESS, ACL_DEFAULT, formatAcl, parseAcl } from '../translators/acl.ts'
+import { Arena } from '../translators/memory/arena.ts'
 import { memory } from '../translators/memory/memory.ts'
+import { Pages } from '../translators/memory/pages.ts'
+import { Space } from '../translators/memory/space.ts'
 import type { Awaitable, DirSink, Handle, Node, Translator } from '../translators/translator.ts'
 
 const root = { uid: 0, gid: 0 }
@@ -131,7 +134,7 @@ test('nothing written to one file shows in the holes of another', async () => {
   await dir.unlinkat('old', 0)
   await old.close()
   await using h = await file(dir, 'new')
-  for (let i = 0; i < 16; i++) await h.write(new Uint8Array([1]), i * 65536 + 60_000)
+  for (let i = 0; i < 16; i++) await h.write(new Uint8Array([1]), i * 65536 + 15_000)
   const bytes = await h.read(new Uint8Array(2 ** 20), 0)
   assert.is(bytes.reduce((sum, b) => sum + b), 16)
 })
@@ -162,6 +165,61 @@ test('100 000 names: listed once each though they go on the way, and from any co
   assert.is(left.length, 10_000)
   assert.ok(left.every(([name]) => name.endsWith('-seen')))
   assert.equal(await names(h, all[50_000]![1]), left, 'a cookie of one that is gone')
+})
+
+test('names that are gone cost a listing nothing', async () => {
+  await using t = await memory({})
+  await using dir = await t.attach('')
+  for (let i = 0; i < 100_000; i++) await (await dir.mkdir(`n${i}`, 0o755, root)).close()
+  for (let i = 0; i < 100_000; i++) await dir.unlinkat(`n${i}`, AT_REMOVEDIR)
+  await using h = await dir.open(O.RDONLY)
+  const start = performance.now()
+  for (let i = 0; i < 2000; i++) await h.readdir(0n, { add: () => true }, 0)
+  assert.ok(performance.now() - start < 150)              // scanning them takes some hundred at best
+})
+
+test('pages never overlap, and what is freed is given out again', () => {
+  const arena = new Arena(), random = generator(3), live: Uint8Array[] = []
+  let blocks = 0, most = 0
+  for (let i = 0; i < 30_000; i++) {
+    if (live.length > 0 && (random(1000) < 500 || blocks > 2000)) {
+      const [page] = live.splice(random(live.length), 1) as [Uint8Array], from = random(page.length / 4096)
+      for (let at = 0; at < page.length; at += 1024) assert.is(page[at], page[0], 'none wrote to it but who had it')
+      arena.free(page, from)
+      blocks -= page.length / 4096 - from
+      if (from > 0) live.push(page.subarray(0, from * 4096))
+    } else {
+      const page = arena.alloc(1 + random(4))
+      page.fill(i)
+      live.push(page)
+      blocks += page.length / 4096
+      most = Math.max(most, blocks)
+    }
+  }
+  assert.ok(arena.bytes <= 4 * most * 4096, `${arena.bytes} bytes for ${most} blocks`)
+  for (const page of live) arena.free(page)
+  const { bytes } = arena
+  for (let i = 0; i < bytes / 16384; i++) arena.alloc(4)
+  assert.is(arena.bytes, bytes, 'all is in whole pages again')
+})
+
+test('a slab that holds nothing goes back to the host', () => {
+  const arena = new Arena(), pages = Array.from({ length: 4000 }, () => arena.alloc(4))
+  assert.ok(arena.bytes > 60 * 2 ** 20)
+  for (const page of pages) arena.free(page)
+  assert.is(arena.bytes, 2 ** 20)
+})
+
+test('a file that grows bit by bit, again and again, leaves nothing behind', () => {
+  const space = new Space(2 ** 30, 1), bit = new Uint8Array(3000)
+  for (let round = 0; round < 50; round++) {
+    const pages = new Pages(space)
+    for (let at = 0; at < 2 ** 19; at += bit.length) pages.write(bit, at)
+    pages.truncate(100_001)
+    pages.truncate(0)
+    assert.equal([space.used, pages.allocated], [0, 0])
+  }
+  assert.is(space.arena.bytes, 2 ** 20)
 })
 
 test('a name that is replaced keeps its place in a listing', async () => {
