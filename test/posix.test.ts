@@ -426,6 +426,30 @@ test('two files that have one number after the other differ in gen', () => over(
 
 // Reading and writing
 
+test('a large file is freed in the thread pool, and is gone when that is said', () => over({ owner }, async (root, dir) => {
+  const large = 32 * 2 ** 20
+  for (const lose of [
+    async (f: Created) => { await f.handle.close(); await f.node.close(); return root.unlinkat('f', 0) },
+    async (f: Created) => { await f.handle.close(); await root.unlinkat('f', 0); return { last: f.node.close() } },
+    async (f: Created) => { await f.node.close(); await root.unlinkat('f', 0); return { last: f.handle.close() } },
+    async (f: Created) => {
+      await f.handle.close()
+      await f.node.close()
+      await closing(await make(root, 'g'))
+      return { last: root.renameat('g', root, 'f') }
+    },
+  ]) {
+    const made = await root.create('f', O.RDWR, 0o644, user)
+    for (let at = 0; at < large; at += 2 ** 20) await made.handle.write(new Uint8Array(2 ** 20).fill(1), at)
+    const lost = await lose(made)
+    if (lost) {
+      assert.instance(lost.last, Promise)
+      await lost.last
+    }
+    assert.equal(descriptors(dir).filter((file) => file.endsWith('(deleted)')), [])
+  }
+}))
+
 test('append goes to the end, offset or not, from two handles in turn', () => over({ owner }, async (root) => {
   const f = await make(root, 'f', 'start;'), one = await f.open(O.WRONLY | O.APPEND), two = await f.open(O.WRONLY | O.APPEND)
   await one.write(bytes('a;'), 0)

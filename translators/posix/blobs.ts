@@ -12,7 +12,7 @@ import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
 import type { Awaitable, BlobId, Blobs } from '../translator.ts'
 import type { Brick } from './brick.ts'
-import { readAt } from './reads.ts'
+import { readAt } from './waits.ts'
 
 /** A file of this name makes a directory a store. */
 export const MARKER = 'ninefold-blobs'

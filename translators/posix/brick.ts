@@ -5,14 +5,14 @@ import { codeOf, errno, S } from 'ninep'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
 import type { Log } from '../options.ts'
-import type { Blobs, Node, Translator } from '../translator.ts'
+import type { Awaitable, Blobs, Node, Translator } from '../translator.ts'
 import { MARKER, PosixBlobs } from './blobs.ts'
 import type { Descriptors } from './descriptors.ts'
 import { Device } from './device.ts'
 import { Inode } from './inode.ts'
 import { PosixNode } from './node.ts'
 import type { Ownership } from './owner.ts'
-import type { Pooled } from './reads.ts'
+import { MUCH, type Pooled } from './waits.ts'
 
 /** How many calls of one brick may be in the thread pool: half of the 32 threads that the launcher asks for. */
 const LANES = 16
@@ -108,6 +108,24 @@ export class Brick implements Translator {
     const inode = new Inode(this, device, this.owner.type(fd))
     device.inodes.set(inode.ino, inode)
     return inode
+  }
+
+  /** Closes what may be the last of an unlinked file: to free much takes long, and goes to the thread pool. */
+  closeLast(fd: number): Awaitable<void> {
+    sys.statFd(fd)
+    if (stat.nlink > 0 || stat.blocks < MUCH) return sys.close(fd)
+    return this.pooled((done) => fs.close(fd, done))
+  }
+
+  /** change(), which may take the last name of an entry of a directory ('' for one that is in use): if that is large, it is freed apart. */
+  losing(dir: number, name: string, change: () => void): Awaitable<void> {
+    if (name === '' || !sys.statIfAny(dir, name) || stat.blocks < MUCH) return change()
+    const fd = sys.openat(dir, name, sys.Open.PATH | sys.Open.NOFOLLOW)
+    try { change() } catch (e) {
+      sys.close(fd)
+      throw e
+    }
+    return this.closeLast(fd)
   }
 
   #running = 0

@@ -2,12 +2,12 @@
 // wait for a device goes through the thread pool. How it is known which is which: Device.reads.
 
 import * as fs from 'node:fs'
-import { errno, isErrno, nameOfBytes, O, S, type Attr, type SetAttr } from 'ninep'
+import { Attrs, errno, isErrno, nameOfBytes, O, S, type Attr, type SetAttr } from 'ninep'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
 import type { Awaitable, Call, DirSink, Handle } from '../translator.ts'
-import type { Inode } from './inode.ts'
-import { readAt, type Pooled } from './reads.ts'
+import { attrOf, qidOf, type Inode } from './inode.ts'
+import { readAt, type Pooled } from './waits.ts'
 import { setattr } from './setattr.ts'
 
 /** Writes up to this go to the page cache at once; longer ones are worth a thread. */
@@ -46,8 +46,10 @@ abstract class OpenFile implements Handle {
     const { inode, fd } = this, { brick } = inode
     inode.closing(fd)
     brick.descriptors.release()
-    inode.unref()
-    if (inode.device.local) return sys.close(fd)
+    const unlinked = inode.parent === null
+    const last = inode.unref()
+    if (last instanceof Promise) return last.then(() => brick.closeLast(fd))
+    if (inode.device.local) return unlinked ? brick.closeLast(fd) : sys.close(fd)
     return brick.pooled<void>((done) => fs.close(fd, done))   // NFS and the like flush here
   }
   async [Symbol.asyncDispose](): Promise<void> { await this.close() }
@@ -163,8 +165,8 @@ export class DirectoryHandle extends OpenFile {
     const type = bytes[at + 18]!
     if (mask === 0 && !(inode.brick.owner.disguises && type === 8)) return sink.add(BigInt.asUintN(64, words[at >> 3]!), type, cookie, bytes.subarray(start, end))
     const text = nameOfBytes(bytes, start, end), found = this.#lookUp(text)
-    if (!found) return true                               // it has gone since
-    try { return sink.add(found.path, found.type >> 12, cookie, text, mask ? found.attr(mask) : undefined) } finally { found.unref() }
+    if (!found) return true
+    try { return sink.add(found.path, found.type >> 12, cookie, text, mask ? found.attr(mask) : undefined) } finally { void found.unref() }
   }
   #lookUp(name: string): Inode | undefined {
     const { brick } = this.inode

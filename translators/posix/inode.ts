@@ -7,6 +7,7 @@
 import { Attrs, errno, isErrno, qidType, S, type Attr, type Qid } from 'ninep'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
+import type { Awaitable } from '../translator.ts'
 import type { Brick } from './brick.ts'
 import type { Parkable } from './descriptors.ts'
 import type { Device } from './device.ts'
@@ -25,7 +26,7 @@ export class Inode implements Parkable {
   /** O_PATH, or -1. */
   fd = -1
   /** Descriptors of its open handles: as good as fd while they last. */
-  readonly handles: number[] = []
+  #handles: number[] | undefined
   /** Where it is bound: `parent` has it as its child `name`. null: nowhere, or it is the root. */
   parent: Inode | null = null
   name = ''
@@ -48,7 +49,6 @@ export class Inode implements Parkable {
   #sum = 0
   #writes = 0
   #qid: Qid | undefined
-  #dataVersion = zero
   #acl: Uint8Array | undefined
   #aclSec = NaN
   #aclNsec = 0
@@ -74,10 +74,10 @@ export class Inode implements Parkable {
       this.hot = true
       return this.fd
     }
-    return this.handles.length > 0 ? this.handles[0]! : this.#find()
+    return this.#handles ? this.#handles[0]! : this.#find()
   }
   /** Whether it can be got at without looking for it. */
-  get open(): boolean { return this.fd >= 0 || this.handles.length > 0 }
+  get open(): boolean { return this.fd >= 0 || this.#handles !== undefined }
   /** Whether `stat` describes this file. Trustworthy while it is open: then its number can't be another's. */
   is(): boolean { return stat.ino === this.ino && stat.device === this.device.number }
 
@@ -127,7 +127,7 @@ export class Inode implements Parkable {
   }
   park(): boolean {
     if (this.held > 0 || !this.findable) return false
-    if (this.handles.length === 0) this.handle()
+    if (!this.#handles) this.handle()
     this.brick.descriptors.remove(this)
     sys.close(this.fd)
     this.fd = -1
@@ -193,30 +193,33 @@ export class Inode implements Parkable {
     this.refs++
     return this
   }
-  unref(): void {
+  unref(): Awaitable<void> {
+    let closed: Awaitable<void> = undefined
     for (let inode: Inode | null = this; inode && --inode.refs === 0;) {
       const above: Inode | null = inode.parent
       if (above?.children!.get(inode.name) === inode) above.children!.delete(inode.name)
       inode.parent = null
-      inode.#forget()
+      const last = inode.#forget()
+      closed ??= last
       inode = above
     }
+    return closed
   }
-  #forget(): void {
+  #forget(): Awaitable<void> {
+    const { brick, fd } = this
     if (this.device.inodes.get(this.ino) === this) this.device.inodes.delete(this.ino)
-    if (this.fd < 0) return
-    if (this.slot >= 0) this.brick.descriptors.remove(this)
-    if (this.pinned) this.brick.descriptors.unpin()
-    sys.close(this.fd)
+    if (fd < 0) return
+    if (this.slot >= 0) brick.descriptors.remove(this)
+    if (this.pinned) brick.descriptors.unpin()
     this.fd = -1
+    return this.pinned ? brick.closeLast(fd) : sys.close(fd)
   }
   /** A handle of it was opened. */
-  opened(fd: number): void { this.handles.push(fd) }
+  opened(fd: number): void { (this.#handles ??= []).push(fd) }
   /** A handle of it is about to be closed: keeps a descriptor where nodes are left and could not find the file again. */
   closing(fd: number): void {
-    const { handles } = this
-    const others = this.refs > 1
-    if (others && this.fd < 0 && handles.length === 1) {
+    const handles = this.#handles!
+    if (this.refs > 1 && this.fd < 0 && handles.length === 1) {
       if (this.findable && this.brick.byHandle) this.handle()
       else {
         this.brick.descriptors.makeRoom()
@@ -224,7 +227,8 @@ export class Inode implements Parkable {
         this.pin()
       }
     }
-    handles.splice(handles.indexOf(fd), 1)
+    if (handles.length > 1) handles.splice(handles.indexOf(fd), 1)
+    else this.#handles = undefined
   }
 
   /** The root's descriptor goes with the brick. */
@@ -245,19 +249,16 @@ export class Inode implements Parkable {
   }
 
   /** Changes with the content: from times and size, and from the writes seen here, since clocks stand still for milliseconds. */
-  get qid(): Qid { return this.#qid ??= { type: qidType(this.type), version: ((this.#sum + this.#writes) >>> 0) || 1, path: this.path } }
+  get qid(): Qid { return this.#qid ??= { type: qidType(this.type), version: version(this.#sum + this.#writes), path: this.path } }
   written(): void {
     this.#writes++
     this.#qid = undefined
   }
   /** Takes the version from `stat`. */
   noteVersion(): void {
-    let h = Math.imul(stat.mtimeNsec ^ stat.ctimeSec, 0x9e3779b1) ^ stat.mtimeSec
-    h = Math.imul(h ^ h >>> 15, 0x85ebca6b) ^ stat.ctimeNsec
-    h = Math.imul(h ^ h >>> 13, 0xc2b2ae35) ^ stat.size ^ Math.floor(stat.size / 2 ** 32)
-    h = Math.imul(h ^ h >>> 16, 0x27d4eb2f)
-    if (h === this.#sum) return
-    this.#sum = h
+    const sum = sumOf()
+    if (sum === this.#sum) return
+    this.#sum = sum
     this.#qid = undefined
   }
 
@@ -266,20 +267,14 @@ export class Inode implements Parkable {
     if (fd === undefined) this.stat()
     else sys.statFd(fd)
     this.noteVersion()
-    const { mode, uid, gid, nlink, size, blksize, blocks, atime, mtime, ctime, btime, hasBtime } = stat
-    const device = (mode & S.IFMT) === S.IFCHR || (mode & S.IFMT) === S.IFBLK
-    const rdev = device ? BigInt(stat.rdev) : zero
+    const attr = attrOf(this.qid)
+    const { ctime } = attr
     const identity = this.brick.owner.identity(this)
     const acl = mask & Attrs.ACL && this.type !== S.IFLNK ? this.#aclAt(ctime.sec, ctime.nsec) : undefined
-    const { qid } = this
-    if (this.#dataVersion === zero || Number(this.#dataVersion) !== qid.version) this.#dataVersion = BigInt(qid.version)
-    let valid: number = Attrs.BASIC | Attrs.DATA_VERSION | (mask & Attrs.ACL)
-    if (hasBtime) valid |= Attrs.BTIME
-    if (mask & Attrs.GEN) valid |= Attrs.GEN
+    if (!identity && !acl && !(mask & (Attrs.GEN | Attrs.ACL))) return attr
     return {
-      valid, qid, mode: identity ? identity.mode : mode, uid: identity ? identity.uid : uid, gid: identity ? identity.gid : gid, nlink,
-      rdev: identity ? identity.rdev : rdev, size, blksize, blocks, atime, mtime, ctime, btime,
-      gen: mask & Attrs.GEN ? this.gen() : zero, dataVersion: this.#dataVersion, ...(acl ? { acl } : {}),
+      ...attr, valid: attr.valid | (mask & (Attrs.GEN | Attrs.ACL)), ...(identity ? { mode: identity.mode, uid: identity.uid, gid: identity.gid, rdev: identity.rdev } : {}),
+      gen: mask & Attrs.GEN ? this.gen() : zero, ...(acl ? { acl } : {}),
     }
   }
   /** Never the same for two files that had one number after the other. */
@@ -305,4 +300,25 @@ export class Inode implements Parkable {
     } else this.#aclSec = NaN
     return this.#acl
   }
+}
+
+/** What `stat` says, all that needs no more than that. */
+export function attrOf(qid: Qid): Attr {
+  const { mode, hasBtime } = stat, type = mode & S.IFMT
+  return {
+    valid: Attrs.BASIC | Attrs.DATA_VERSION | (hasBtime ? Attrs.BTIME : 0), qid, mode, uid: stat.uid, gid: stat.gid, nlink: stat.nlink,
+    rdev: type === S.IFCHR || type === S.IFBLK ? BigInt(stat.rdev) : zero, size: stat.size, blksize: stat.blksize, blocks: stat.blocks,
+    atime: stat.atime, mtime: stat.mtime, ctime: stat.ctime, btime: stat.btime, gen: zero, dataVersion: BigInt(qid.version),
+  }
+}
+/** The qid of the file that `stat` describes, where it is not in use. */
+export function qidOf(): Qid { return { type: qidType(stat.mode), version: version(sumOf()), path: BigInt(stat.ino) } }
+
+function version(sum: number): number { return sum >>> 0 || 1 }
+/** 32 bits of the times and size in `stat`. */
+function sumOf(): number {
+  let h = Math.imul(stat.mtimeNsec ^ stat.ctimeSec, 0x9e3779b1) ^ stat.mtimeSec
+  h = Math.imul(h ^ h >>> 15, 0x85ebca6b) ^ stat.ctimeNsec
+  h = Math.imul(h ^ h >>> 13, 0xc2b2ae35) ^ stat.size ^ Math.floor(stat.size / 2 ** 32)
+  return Math.imul(h ^ h >>> 16, 0x27d4eb2f)
 }

@@ -4,7 +4,7 @@ import { AT_REMOVEDIR, bytesOfName, errno, isErrno, nameOfBytes, O, S, type Attr
 import { ACL_ACCESS, ACL_DEFAULT } from '../acl.ts'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
-import type { Created, Handle, Node, Owner, Volume } from '../translator.ts'
+import type { Awaitable, Created, Handle, Node, Owner, Volume } from '../translator.ts'
 import { MARKER } from './blobs.ts'
 import type { Brick } from './brick.ts'
 import { DirectoryHandle, FileHandle } from './handle.ts'
@@ -188,7 +188,7 @@ export class PosixNode implements Node {
       if (!file.parent) file.bind(inode, name)
     } finally { inode.held-- }
   }
-  renameat(name: string, dir: Node, newName: string, expect?: bigint): void {
+  renameat(name: string, dir: Node, newName: string, expect?: bigint): Awaitable<void> {
     const to = this.#ours(dir, 'rename'), from = this
     from.#writable('rename', name)
     to.#writable('rename', newName)
@@ -199,16 +199,18 @@ export class PosixNode implements Node {
       replaced?.secure()
       const fd = from.inode.access(), toFd = to.inode.access()
       if (expect !== undefined) check(fd, name, expect)
-      sys.renameat(fd, name, toFd, newName)
-      if (replaced && replaced !== moved && !(sys.statIfAny(toFd, newName) && replaced.is())) replaced.unbind()
-      moved?.bind(to.inode, newName)
+      return this.brick.losing(toFd, replaced ? '' : newName, () => {
+        sys.renameat(fd, name, toFd, newName)
+        if (replaced && replaced !== moved && !(sys.statIfAny(toFd, newName) && replaced.is())) replaced.unbind()
+        moved?.bind(to.inode, newName)
+      })
     } finally {
       from.inode.held--
       to.inode.held--
     }
   }
-  unlinkat(name: string, flags: number, expect?: bigint): void {
-    const { inode } = this
+  unlinkat(name: string, flags: number, expect?: bigint): Awaitable<void> {
+    const { brick, inode } = this
     if (flags & ~AT_REMOVEDIR) throw errno('EINVAL', 'unlink', name)
     this.#writable('unlink', name)
     inode.held++
@@ -217,8 +219,10 @@ export class PosixNode implements Node {
       known?.secure()
       const dir = inode.access()
       if (expect !== undefined) check(dir, name, expect)
-      sys.unlinkat(dir, name, flags)
-      known?.unbind()
+      return brick.losing(dir, known ? '' : name, () => {
+        sys.unlinkat(dir, name, flags)
+        known?.unbind()
+      })
     } finally { inode.held-- }
   }
   readlink(): string {
@@ -273,12 +277,12 @@ export class PosixNode implements Node {
   /** user.* is for regular files and directories; a file in disguise must not have what the real thing can't. */
   #userless(name: string): boolean { return this.inode.type !== this.inode.native && name.startsWith('user.') }
 
-  close(): void {
+  close(): Awaitable<void> {
     if (this.#closed) return
     this.#closed = true
-    this.inode.unref()
+    return this.inode.unref()
   }
-  async [Symbol.asyncDispose](): Promise<void> { this.close() }
+  async [Symbol.asyncDispose](): Promise<void> { await this.close() }
 
   /** A descriptor of this directory. ENOTDIR; ENOENT: it is a store of blobs. */
   #directory(op: string): number {

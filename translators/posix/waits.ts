@@ -1,3 +1,5 @@
+// What may wait for a device, or take a thread's time, and how it is kept off the loop.
+
 import * as fs from 'node:fs'
 import { isErrno } from 'ninep'
 import * as sys from '../sys.ts'
@@ -5,6 +7,8 @@ import { stat } from '../sys.ts'
 import type { Awaitable } from '../translator.ts'
 import type { Device } from './device.ts'
 
+/** To free this many blocks of 512 bytes takes milliseconds: 16 MiB. */
+export const MUCH = 32768
 /** Runs a call of fs that ends in the thread pool. */
 export type Pooled = <T>(work: (done: (error: NodeJS.ErrnoException | null, value?: T) => void) => void) => Promise<T>
 
