@@ -17,6 +17,8 @@ const SCRATCH = FLUSH + 1024 * 1024 + 1024
 /** Foreign memory (a read's result that is not in place) up to here is copied behind its head rather than sent on its own. */
 export const COPY = 16 * 1024
 const SPARE = 8
+/** How long a client may take to read its last replies, milliseconds. */
+const LINGER = 5000
 
 const shared = Buffer.allocUnsafeSlow(SHARED)
 
@@ -51,9 +53,12 @@ export class Connection {
   #own: Buffer | null = null
   #have = 0
   #ring: Buffer | null = null
+  /** Frames that were read and wait until the receiver is ready: bytes at..end. Nothing is read meanwhile. */
+  #rest: { readonly bytes: Buffer; readonly at: number; readonly end: number } | null = null
   #held: Scratch[] = []
   #closed = false
   #ending = false
+  #late: NodeJS.Timeout | undefined
   #paused = false
 
   constructor(receiver: Receiver, open: (onread: { buffer: () => Buffer; callback: (n: number) => boolean }) => Socket) {
@@ -76,9 +81,13 @@ export class Connection {
   #next(): Buffer { return this.#own ? this.#own.subarray(this.#have) : this.#buffer() }
 
   #received(n: number): boolean {
-    if (this.#closed) return false
-    const bytes = this.#buffer(), have = this.#have + n, stable = bytes !== shared
-    let at = 0, bulk = false, kept = false
+    return !this.#closed && this.#take(this.#buffer(), 0, this.#have + n)
+  }
+
+  /** Hands on the frames in bytes at..have while the receiver is ready: one burst can ask for 40 000 times its size. Whether to read on. */
+  #take(bytes: Buffer, at: number, have: number): boolean {
+    const stable = bytes !== shared
+    let bulk = false, kept = false
     while (have - at >= 4) {
       const size = bytes.readUInt32LE(at)
       if (size < 7 || size > this.#receiver.msize) {
@@ -87,6 +96,14 @@ export class Connection {
         return false
       }
       if (have - at < size) break
+      if (!this.#receiver.ready()) {
+        this.flush()
+        this.#rest = stable ? { bytes, at, end: have } : { bytes: Buffer.from(bytes.subarray(at, have)), at: 0, end: have - at }
+        this.#own = this.#ring = null
+        this.#have = 0
+        this.#paused = true
+        return false
+      }
       bulk ||= size >= BULK && bytes[at + 4] === 118
       kept = this.#receiver.frame(bytes, at, at + size, stable) || kept
       if (this.#closed) return false
@@ -117,6 +134,9 @@ export class Connection {
   /** Reads on, if it had stopped and may. */
   resume(): void {
     if (!this.#paused || this.#closed || !this.#receiver.ready()) return
+    const rest = this.#rest
+    this.#rest = null
+    if (rest && !this.#take(rest.bytes, rest.at, rest.end)) return
     this.#paused = false
     this.#socket.resume()
   }
@@ -178,6 +198,7 @@ export class Connection {
     if (this.#closed || this.#ending) return
     this.flush()
     this.#ending = true
+    this.#late = setTimeout(() => this.#over(`its last replies were not read within ${LINGER} ms`), LINGER)
     this.#socket.end(() => this.#socket.destroy())
   }
   /** Closes now. */
@@ -186,6 +207,7 @@ export class Connection {
   #over(why?: string): void {
     if (this.#closed) return
     this.#closed = true
+    clearTimeout(this.#late)
     this.#socket.destroy()
     this.#drained()
     this.#receiver.gone(why)
