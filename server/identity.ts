@@ -4,7 +4,7 @@
 //
 // volumes.json, version 1: { "version": 1, "volumes": { LABEL: PREFIX, ... } }, replaced whole by rename.
 
-import { readFileSync, renameSync, writeFileSync, mkdirSync, openSync, fsyncSync, closeSync } from 'node:fs'
+import { constants, readFileSync, renameSync, writeFileSync, mkdirSync, openSync, fsyncSync, closeSync } from 'node:fs'
 import { join } from 'node:path'
 import { errno } from 'ninep'
 import type { Volume } from '../translators/translator.ts'
@@ -54,7 +54,7 @@ export class Identity {
   #save(): void {
     if (this.#file === undefined) return
     const temporary = this.#file + '.new'
-    const fd = openSync(temporary, 'w', 0o600)
+    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, 0o600)
     try {
       writeFileSync(fd, JSON.stringify({ version: 1, volumes: Object.fromEntries(this.#prefixes) }, null, 1) + '\n')
       fsyncSync(fd)

@@ -47,8 +47,8 @@ function parseUnix(url: string, path: string, query: string): Address {
   return { kind: 'unix', path, mode, ...(owner && { owner }) }
 }
 
-/** Listens; `accept` gets each connection, paused. */
-export async function listen(url: string, accept: (socket: Socket) => void): Promise<Listener> {
+/** Listens; `accept` gets each connection, paused, `failed` what kept one from being accepted. */
+export async function listen(url: string, accept: (socket: Socket) => void, failed: (error: Error) => void): Promise<Listener> {
   const address = parseListen(url)
   const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, accept)
   if (address.kind === 'unix') {
@@ -56,7 +56,7 @@ export async function listen(url: string, accept: (socket: Socket) => void): Pro
     await clear(address.path)
     // The mode counts from the first moment on: a socket that is made open and closed later was open.
     const before = process.umask(0o777 & ~address.mode)
-    try { await listening(server, url, () => server.listen(address.path)) } finally { process.umask(before) }
+    try { await listening(server, url, failed, () => server.listen(address.path)) } finally { process.umask(before) }
     if (address.owner) chownSync(address.path, address.owner[0], address.owner[1] === -1 ? process.getgid!() : address.owner[1])
     chmodSync(address.path, address.mode)
     const mine = lstatSync(address.path)
@@ -69,17 +69,20 @@ export async function listen(url: string, accept: (socket: Socket) => void): Pro
       },
     }
   }
-  await listening(server, url, () => address.kind === 'tcp' ? server.listen(address.port, address.host) : server.listen({ fd: address.fd }))
+  await listening(server, url, failed, () => address.kind === 'tcp' ? server.listen(address.port, address.host) : server.listen({ fd: address.fd }))
   if (address.kind === 'fd') return { url, close: () => { server.close() } }
   const { port } = server.address() as AddressInfo
   return { url: `tcp://${isIP(address.host) === 6 ? `[${address.host}]` : address.host}:${port}`, close: () => { server.close() } }
 }
 
-function listening(server: NetServer, url: string, begin: () => void): Promise<void> {
+function listening(server: NetServer, url: string, failed: (error: Error) => void, begin: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (e: NodeJS.ErrnoException) => reject(new Error(
       e.code === 'EADDRINUSE' ? `${url}: something listens there already` : e.code === 'EACCES' ? `${url}: not allowed to listen there` : `${url}: ${e.message}`, { cause: e })))
-    server.once('listening', resolve)
+    server.once('listening', () => {
+      server.on('error', failed)                          // without a listener an error would end the process
+      resolve()
+    })
     begin()
   })
 }

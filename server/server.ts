@@ -55,7 +55,7 @@ export async function serve(config: ServerConfig): Promise<Server> {
     for (const url of config.listen) mayListen(url, attach)
     namespace = await Namespace.assemble(config.namespace, new Identity(config.state), log)
     const running = new Running(namespace, new Gate(attach), limits, log, listeners)
-    for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url)))
+    for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url), (err) => log.warn({ url, err }, 'a connection could not be accepted')))
     return running
   } catch (e) {
     for (const listener of listeners) listener.close()
