@@ -7,7 +7,7 @@ export class Request implements Call {
   /** Nothing is ever sent for it: it was flushed, or its connection is gone. */
   silent = false
   /** Tags of the Tflushes that wait for its end. */
-  flushes: number[] | null = null
+  flushes: Set<number> | null = null
   /** The fid that it works on, whose clunk ends it. */
   fid: Fid | null = null
   /** A newfid that it will make, to be given back where it is flushed before. */
@@ -27,9 +27,10 @@ export class Request implements Call {
     if (this.aborted) f()
     else (this.#callbacks ??= []).push(f)
   }
-  abort(): void {
+  /** failed: told of what a translator's callback throws. */
+  abort(failed: (error: unknown) => void): void {
     if (this.aborted) return
     this.aborted = true
-    for (const f of this.#callbacks ?? []) f()
+    for (const f of this.#callbacks ?? []) try { f() } catch (e) { failed(e) }
   }
 }

@@ -221,12 +221,12 @@ export class Session implements Receiver {
     try { oldtag = decoders.Tflush(bytes, at + HEADER, end).oldtag } catch { this.#error(tag, errnos.EINVAL); return }
     const request = this.#pending.get(oldtag)
     if (request && !this.#cancel(request)) {
-      (request.flushes ??= []).push(tag)
+      (request.flushes ??= new Set()).add(tag)
       return
     }
     if (!request) {
       // A flush that waits is flushed by standing behind it.
-      for (const { flushes } of this.#pending.values()) if (flushes?.includes(oldtag)) { flushes.push(tag); return }
+      for (const { flushes } of this.#pending.values()) if (flushes?.has(oldtag)) { flushes.add(tag); return }
     }
     for (const earlier of request?.flushes ?? []) this.#empty('Rflush', earlier)
     this.#empty('Rflush', tag)
@@ -239,16 +239,17 @@ export class Session implements Receiver {
       this.#silence(request)
       return true
     }
-    request.abort()
+    request.abort(this.#abortFailed)
     return false
   }
+  #abortFailed = (err: unknown): void => { this.shared.log.error({ session: this.name, err }, 'an abort met a bug') }
   #settled(request: Request): boolean { return this.#done.some((done) => done.request === request) }
   #silence(request: Request): void {
     request.silent = true
     this.#pending.delete(request.tag)
     const made = request.reserves
     if (made?.state === 'reserved') this.fids.delete(made.number)
-    request.abort()
+    request.abort(this.#abortFailed)
   }
 
   // Fids
@@ -298,7 +299,7 @@ export class Session implements Receiver {
    */
   release(fid: Fid): Awaitable<void> {
     if (this.fids.get(fid.number) === fid) this.fids.delete(fid.number)
-    for (const request of this.#pending.values()) if (request.fid === fid) request.abort()
+    for (const request of this.#pending.values()) if (request.fid === fid) request.abort(this.#abortFailed)
     if (fid.xattr) this.xattrBytes -= fid.xattr.writing ? fid.xattr.size : fid.xattr.value.length
     const { handle } = fid
     if (handle && !handle.lock) this.shared.locks.releaseFid(fid)
