@@ -72,7 +72,7 @@ function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>
   const qids: Qid[] = []
   let file = fid.file.retain(), dir: File | null = null, last = ''
   try {
-    for (const name of names) {
+    for (const [i, name] of names.entries()) {
       try {
         checkComponent(name, 'walk')
         if (!file.isDirectory) throw errno('ENOTDIR', 'walk', name)
@@ -83,6 +83,7 @@ function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>
         dir = file
         file = next
         last = name
+        if (name === '..' && names[i + 1] !== '..' && !(yield* isBelow(session, file, attach.root))) throw errno('ENOENT', 'walk', name)
       } catch (e) {
         if (qids.length === 0 || !isErrno(e)) throw e
         if (made) giveBack(session, made, request)
@@ -93,6 +94,8 @@ function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>
     if (request.silent) { made?.drop(); return { qids } }
     const moved = made ?? fid
     if (moved.state === 'gone') throw errno('EBADF', 'walk', String(newfid))
+    // What was opened since stays what it is: else its handle would be one file's, and its checks another's.
+    if (!made && (fid.state !== 'ready' || fid.handle || fid.xattr)) throw errno('EINVAL', 'walk', `${number} was opened`)
     moved.become(file.retain())
     moved.reachedBy(last === '..' ? null : dir, last)
     if (made) made.state = 'ready'
@@ -104,6 +107,20 @@ function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>
     file.release()
     dir?.release()
   }
+}
+/** Whether a file lies below an attach point (or is it): one that was moved out of there must not lead on into what lies around. */
+function* isBelow({ shared: { namespace } }: Session, file: File, root: File): Steps<boolean> {
+  const top = namespace.root.file
+  if (root === top) return true
+  let at = file.retain()
+  try {
+    for (; at !== root && at !== top;) {
+      const up: File = yield* get(namespace.up(at))
+      at.release()
+      at = up
+    }
+    return at === root
+  } finally { at.release() }
 }
 function refuseDot(): never { throw errno('ENOENT', 'walk', '.') }
 function giveBack(session: Session, made: Fid, request: Request): void {

@@ -35,7 +35,7 @@ export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Tr
     if (fid.file.isDirectory) throw errno('EISDIR', 'read')
     if (offset > Number.MAX_SAFE_INTEGER) throw errno('EINVAL', 'read', 'offset')
     const into = payload(session, fid, request, Math.min(count, session.msize - HEAD))
-    return lent(session, fid, request, () => handle.read(into, offset, request))
+    return lent(session, fid, request, () => bounded(handle.read(into, offset, request), into.length))
   },
 
   Twrite(session, { fid: number, offset, data }, request) {
@@ -85,6 +85,12 @@ function payload(session: Session, fid: Fid, request: Request, count: number): B
     request.at = session.connection.at
   }
   return request.bytes.subarray(request.at + HEAD, request.at + HEAD + count)
+}
+/** What a translator read, if it is bytes and no more of them than were asked for: else EIO, for no client could take that. */
+function bounded(got: Awaitable<Uint8Array>, count: number): Awaitable<Uint8Array> {
+  if (got instanceof Promise) return got.then((bytes) => bounded(bytes, count))
+  if (got instanceof Uint8Array && got.length <= count) return got
+  throw errno('EIO', `read: a translator gave ${got instanceof Uint8Array ? `${got.length} bytes for ${count}` : `${typeof got} for bytes`}`)
 }
 /** Runs what fills it. Where that takes longer than this turn, the scratch it stands in is not used again. */
 function lent(session: Session, fid: Fid, request: Request, f: () => Awaitable<Uint8Array>): Awaitable<Uint8Array> {
@@ -235,7 +241,9 @@ function* list(session: Session, fid: Fid, handle: Handle, offset: bigint, into:
       full = !sink.put(wire, node.qid.type, BigInt(3 + i), (node.qid.type & 0x80) !== 0 ? 4 : 8, over[i]!)
     }
   }
-  if (!full) full = !(yield* get(handle.readdir(offset <= base ? 0n : offset - base, sink, 0, request)))
+  try {
+    if (!full) full = !(yield* get(handle.readdir(offset <= base ? 0n : offset - base, sink, 0, request)))
+  } finally { sink.closed = true }
   if (full && sink.end === 0) throw errno('EINVAL', 'readdir', 'no entry fits')
 
   return into.subarray(0, sink.end)
@@ -243,8 +251,11 @@ function* list(session: Session, fid: Fid, handle: Handle, offset: bigint, into:
 
 class Sink implements DirSink {
   end = 0
+  /** What it wrote to may be another's by now. */
+  closed = false
   constructor(private readonly into: Buffer, private readonly dir: File, private readonly base: bigint, private readonly over: ReadonlySet<string> | null) {}
   add(path: bigint, type: number, cookie: bigint, name: string | Uint8Array): boolean {
+    if (this.closed) return false
     if (this.over && this.over.has(typeof name === 'string' ? name : Buffer.from(name).toString())) return true
     const { dir } = this, at = cookie + this.base
     return this.put(dir.mount.wire(dir.node.volume, path), type === 4 ? 0x80 : type === 10 ? 0x02 : 0, at > LAST ? LAST : at, type, name)

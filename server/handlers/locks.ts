@@ -1,6 +1,6 @@
 // Tlock, Tgetlock: the table of the server, or where locks live below (another server's), that.
 
-import { errno } from 'ninep'
+import { NAME_MAX, errno } from 'ninep'
 import type { LockStatus } from 'ninep'
 import type { Handlers } from './handlers.ts'
 
@@ -8,6 +8,7 @@ export const locks: Pick<Handlers, 'Tlock' | 'Tgetlock'> = {
   Tlock(session, { fid: number, ...want }, request) {
     const fid = session.file(number, 'lock'), { handle, file } = fid
     if (!handle) throw errno('EBADF', 'lock')
+    if (want.clientId.length > NAME_MAX) throw errno('EINVAL', 'lock: the client id is a host name, and is kept with each lock')
     if (handle.lock) {
       const status = session.using(fid, request, () => handle.lock!(want, request))
       return status instanceof Promise ? status.then((status) => ({ status })) : { status }

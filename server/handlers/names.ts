@@ -28,7 +28,7 @@ export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 
 
   Tmknod(session, { dfid, name, mode, major, minor, gid }) {
     const type = mode & S.IFMT, device = type === S.IFCHR || type === S.IFBLK
-    const rdev = device ? BigInt((minor & 0xff) | (major & 0xfff) << 8) | BigInt(minor & ~0xff) << 12n : 0n
+    const rdev = device ? BigInt((minor & 0xff) | (major & 0xfff) << 8) | BigInt(minor >>> 8) << 20n : 0n
     return drive(make(session, dfid, name, 'mknod', mode, gid, false, (dir, mode, owner) => dir.mknod(name, type | mode, rdev, owner),
       (attach, attr) => mayMknod(attach.user, attr, mode, rdev, name)))
   },
@@ -93,7 +93,7 @@ function* allowed(dir: File, name: string, check: () => void): Steps<void> {
 }
 
 function* link(session: Session, { dfid, fid: number, name }: Fields<'Tlink'>): Steps<Fields<'Rlink'>> {
-  const { file: dir, attach } = session.file(dfid, 'link'), { file } = session.file(number, 'link')
+  const { file: dir, attach } = session.file(dfid, 'link'), { file, attach: from } = session.file(number, 'link')
   if (!dir.isDirectory) throw errno('ENOTDIR', 'link', name)
   checkName(name, 'link')
   if (dir.mount !== file.mount) throw errno('EXDEV', 'link', name)
@@ -104,7 +104,7 @@ function* link(session: Session, { dfid, fid: number, name }: Fields<'Tlink'>): 
   try {
     const attr = yield* get(rights(file.node, attach.user)), dirAttr = yield* get(rights(dir.node, attach.user))
     mayWalk(attach.user, dirAttr, name)
-    yield* allowed(dir, name, () => { mayChange(attach, 'link'); mayLink(attach.user, attr, dirAttr, name) })
+    yield* allowed(dir, name, () => { mayChange(attach, 'link'); mayChange(from, 'link'); mayLink(attach.user, attr, dirAttr, name) })
     yield* get(dir.node.link(file.node, name))
   } finally {
     dir.release()
@@ -171,7 +171,7 @@ function* check(user: Fid['attach']['user'], from: File, moved: File, to: File, 
   try {
     const node = yield* get(to.node.walk(newName))
     try {
-      if (node.qid.path === moved.node.qid.path) return       // two names of one file: nothing happens, to no one's harm
+      if (node.qid.path === moved.node.qid.path && node.volume === moved.node.volume) return       // two names of one file: nothing happens, to no one's harm
       target = yield* get(rights(node, user))
     } finally { to.mount.close(node) }
   } catch (e) { if (!isErrno(e, 'ENOENT')) throw e }

@@ -40,6 +40,7 @@ function account(session: Session, bytes: number): void {
 function* walk(session: Session, { fid: number, newfid, name }: Fields<'Txattrwalk'>, request: Request): Steps<Fields<'Rxattrwalk'>> {
   const { file, attach } = session.file(number, 'xattrwalk')
   if (newfid === number) throw errno('EINVAL', 'xattrwalk', 'newfid is fid')
+  if (name.includes('\0')) throw errno('EINVAL', 'xattrwalk', name)
   const made = session.reserve(newfid, file, attach, 'xattrwalk')
   made.state = 'reserved'
   request.reserves = made
