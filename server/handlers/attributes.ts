@@ -18,7 +18,7 @@ export const attributes: Pick<Handlers, 'Tgetattr' | 'Tsetattr' | 'Tstatfs'> = {
     const asked = (mask & Attrs.ALL) | Attrs.BASIC
     if (!fid.handle) {
       const attr = keep(fid.file, fid.file.node.getattr(asked))
-      return attr instanceof Promise ? attr.then((attr) => shown(fid, attr)) : shown(fid, attr)
+      return attr instanceof Promise ? attr.then((attr) => shown(fid, there(session, fid, attr))) : shown(fid, there(session, fid, attr))
     }
     const { handle } = fid, attr = session.using(fid, request, () => handle.getattr(asked))
     return attr instanceof Promise ? attr.then((attr) => shown(fid, attr)) : shown(fid, attr)
@@ -33,6 +33,16 @@ export const attributes: Pick<Handlers, 'Tgetattr' | 'Tsetattr' | 'Tstatfs'> = {
     const { file } = session.file(number, 'statfs')
     return keep(file, file.node.statfs())
   },
+}
+
+/**
+ * A fid that is not open, of a file whose last name is gone, tells its client so by ENOENT: kernels drop what they hold of the
+ * name on that alone. But one who has the file open asks by whichever fid, and still owns it.
+ */
+function there(session: Session, { file }: Fid, attr: Attr): Attr {
+  if (attr.nlink > 0) return attr
+  for (let other = file.fids; other; other = other.next) if (other.handle && session.fids.get(other.number) === other) return attr
+  throw errno('ENOENT', 'getattr: the file has no name any more')
 }
 
 /** Attributes as this client sees them: the wire's identity, and mapped owners. */

@@ -364,6 +364,17 @@ export const open = [
     assert.is(await raw.read(1), 'TE')
     assert.is.not((await raw.getattr(3)).qid.path, qid.path)
   }),
+  c(63, 'who has not opened what lost its last name is told that it is gone, and who has is not', async (t) => {
+    const { raw } = t, other = await t.client()
+    await raw.create(0, 1, 'f', 'text')
+    await raw.walk(0, 2, 'f')
+    await other.walk(0, 2, 'f')
+    await raw.ok('Tunlinkat', { dirfid: 0, name: 'f', flags: 0 })
+    assert.is((await raw.getattr(2)).nlink, 0)
+    assert.is(await other.refused('Tgetattr', { fid: 2, mask: 0x3fff }), 'ENOENT')
+    await raw.clunk(1)
+    assert.is(await raw.refused('Tgetattr', { fid: 2, mask: 0x3fff }), 'ENOENT')
+  }),
   c(63, 'a directory removed while open lists nothing, and takes nothing', async ({ raw }) => {
     await raw.mkdir(0, 'd')
     await raw.walk(0, 1, 'd')
