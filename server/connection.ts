@@ -53,13 +53,15 @@ export class Connection {
   #own: Buffer | null = null
   #have = 0
   #ring: Buffer | null = null
-  /** Frames that were read and wait until the receiver is ready: bytes at..end. Nothing is read meanwhile. */
-  #rest: { readonly bytes: Buffer; readonly at: number; readonly end: number } | null = null
+  /** Where the next read lands, as the socket was told. */
+  #into: Buffer = shared
   #held: Scratch[] = []
   #closed = false
   #ending = false
   #late: NodeJS.Timeout | undefined
   #paused = false
+  /** Something is kept now that counts against the limits: they are to be looked at before the next frame. */
+  loaded = false
 
   constructor(receiver: Receiver, open: (onread: { buffer: () => Buffer; callback: (n: number) => boolean }) => Socket) {
     this.#receiver = receiver
@@ -77,32 +79,45 @@ export class Connection {
 
   // In
 
-  #buffer(): Buffer { return this.#own ?? this.#ring ?? shared }
-  #next(): Buffer { return this.#own ? this.#own.subarray(this.#have) : this.#buffer() }
-
-  #received(n: number): boolean {
-    return !this.#closed && this.#take(this.#buffer(), 0, this.#have + n)
+  #next(): Buffer {
+    const own = this.#own
+    return this.#into = !own ? this.#ring ?? shared : own.length > this.#have ? own.subarray(this.#have) : shared
   }
 
-  /** Hands on the frames in bytes at..have while the receiver is ready: one burst can ask for 40 000 times its size. Whether to read on. */
-  #take(bytes: Buffer, at: number, have: number): boolean {
-    const stable = bytes !== shared
-    let bulk = false, kept = false
+  #received(n: number): boolean {
+    if (this.#closed) return false
+    const into = this.#into
+    if (this.#own) this.#append(into, n)
+    const kept = this.#own ?? into, ready = this.#frames(kept, this.#own ? this.#have : n, into.buffer !== shared.buffer || this.#own !== null)
+    this.#paused = !ready
+    return ready
+  }
+
+  /** Bytes that were read stand behind those that were there. */
+  #append(into: Buffer, n: number): void {
+    const own = this.#own!, have = this.#have
+    this.#have += n
+    if (into.buffer === own.buffer && into.byteOffset === own.byteOffset + have) return
+    if (own.length < have + n) {
+      this.#own = Buffer.allocUnsafeSlow(Math.max(have + n, have >= 4 ? own.readUInt32LE(0) : 0, OWN))
+      own.copy(this.#own, 0, 0, have)
+    }
+    into.copy(this.#own!, have, 0, n)
+  }
+
+  /** Hands on the frames among the first `have` bytes, and keeps the rest. False: no more is to be read now. */
+  #frames(bytes: Buffer, have: number, stable: boolean): boolean {
+    let at = 0, bulk = false, kept = false, ready = true
     while (have - at >= 4) {
       const size = bytes.readUInt32LE(at)
       if (size < 7 || size > this.#receiver.msize) {
-        this.flush()
-        this.#fail(`a frame of ${size} bytes; from 7 to ${this.#receiver.msize} are allowed`)
+        this.destroy(`a frame of ${size} bytes; from 7 to ${this.#receiver.msize} are allowed`)
         return false
       }
       if (have - at < size) break
-      if (!this.#receiver.ready()) {
-        this.flush()
-        this.#rest = stable ? { bytes, at, end: have } : { bytes: Buffer.from(bytes.subarray(at, have)), at: 0, end: have - at }
-        this.#own = this.#ring = null
-        this.#have = 0
-        this.#paused = true
-        return false
+      if (this.loaded) {
+        this.loaded = false
+        if (!(ready = this.#receiver.ready())) break
       }
       bulk ||= size >= BULK && bytes[at + 4] === 118
       kept = this.#receiver.frame(bytes, at, at + size, stable) || kept
@@ -111,12 +126,10 @@ export class Connection {
     }
     this.#keep(bytes, at, have, bulk, kept)
     this.flush()
-    if (this.#receiver.ready()) return !this.#closed
-    this.#paused = true
-    return false
+    return ready && this.#receiver.ready()
   }
 
-  /** Where the next bytes land: behind what is not whole yet, else in the ring of a bulk writer, else in the shared buffer. */
+  /** Where the next bytes land: behind what is not done yet, else in the ring of a bulk writer, else in the shared buffer. */
   #keep(bytes: Buffer, at: number, have: number, bulk: boolean, kept: boolean): void {
     const rest = have - at
     if (kept && bytes === this.#ring) this.#ring = null
@@ -124,19 +137,17 @@ export class Connection {
     else if (rest === 0) this.#ring = null
     this.#have = rest
     if (rest === 0) { this.#own = null; return }
-    const size = Math.max(rest >= 4 ? bytes.readUInt32LE(at) : 0, OWN)
+    const size = Math.max(rest >= 4 ? bytes.readUInt32LE(at) : 0, rest, OWN)
     if (bytes === this.#own && at === 0 && size <= bytes.length) return
     const own = this.#ring && size <= RING ? this.#ring : Buffer.allocUnsafeSlow(size)
     bytes.copy(own, 0, at, have)
     this.#own = own
   }
 
-  /** Reads on, if it had stopped and may. */
+  /** Goes on, if it had stopped and may: with the frames that came before it stopped, then reading. */
   resume(): void {
     if (!this.#paused || this.#closed || !this.#receiver.ready()) return
-    const rest = this.#rest
-    this.#rest = null
-    if (rest && !this.#take(rest.bytes, rest.at, rest.end)) return
+    if (this.#own && !this.#frames(this.#own, this.#have, true)) return
     this.#paused = false
     this.#socket.resume()
   }
@@ -182,7 +193,9 @@ export class Connection {
   #write(bytes: Uint8Array, from?: Scratch): void {
     if (this.#closed || this.#ending) return
     this.#socket.write(bytes)
-    if (from && this.#socket.writableLength > 0 && !this.#held.includes(from)) {
+    if (this.#socket.writableLength === 0) return
+    this.loaded = true
+    if (from && !this.#held.includes(from)) {
       this.#held.push(from)
       from.users++
     }
@@ -201,9 +214,11 @@ export class Connection {
     this.#late = setTimeout(() => this.#over(`its last replies were not read within ${LINGER} ms`), LINGER)
     this.#socket.end(() => this.#socket.destroy())
   }
-  /** Closes now. */
-  destroy(why?: string): void { this.#over(why) }
-  #fail(why: string): void { this.#over(why) }
+  /** Closes now; what is encoded is still tried. */
+  destroy(why?: string): void {
+    if (!this.#closed) this.flush()
+    this.#over(why)
+  }
   #over(why?: string): void {
     if (this.#closed) return
     this.#closed = true

@@ -12,6 +12,7 @@ import type { Steps } from './drive.ts'
 import type { Identity } from './identity.ts'
 import { ordered } from './order.ts'
 import { Synthetic } from './synthetic.ts'
+import { Work } from './work.ts'
 
 /** A file that fids name. Counted: whoever holds one has retained it. */
 export class File {
@@ -40,6 +41,8 @@ export class Place {
 /** A translator in the tree. */
 export class Mount {
   #files = new Map<Volume, Map<bigint, File>>()
+  /** Closes under way: the translator's own waits for them. */
+  readonly closing = new Work()
   /** The translator as it is called: ordered, where it does not order its calls itself. */
   readonly face: Translator
   constructor(readonly path: string, readonly translator: Translator, private readonly identity: Identity, private readonly log: Log) {
@@ -103,7 +106,9 @@ export class Mount {
   close(resource: { close(): Awaitable<void> }): void {
     try {
       const closing = resource.close()
-      if (closing instanceof Promise) closing.catch((e) => this.#failed(e))
+      if (!(closing instanceof Promise)) return
+      this.closing.begin()
+      closing.catch((e) => this.#failed(e)).finally(() => this.closing.end())
     } catch (e) { this.#failed(e) }
   }
   #failed(error: unknown): void { this.log.warn({ translator: this.path, err: error }, 'a close failed') }
@@ -162,12 +167,14 @@ export class Namespace {
     return node instanceof Promise ? node.then((n) => from.mount.adopt(n)) : from.mount.adopt(node)
   }
 
-  /** Syncs all, then closes all; the first failure is thrown when everything was tried. */
-  async close(): Promise<void> {
+  /** Syncs all, then closes all, when nodes and handles are closed (or `late` settles); the first failure is thrown when
+   *  everything was tried. */
+  async close(late?: Promise<void>): Promise<void> {
     const failures: unknown[] = []
     const release = (place: Place) => { place.children.forEach(release); place.file.release() }
     release(this.root)
     for (const mount of this.mounts) {
+      await Promise.race([mount.closing.idle(), ...late ? [late] : []])
       try { await mount.translator.sync() } catch (e) { failures.push(e) }
       try { await mount.translator.close() } catch (e) { failures.push(e) }
     }

@@ -18,6 +18,7 @@ import { inheritedPeer, peerOf } from './peer.ts'
 import { Session } from './session.ts'
 import type { Shared } from './session.ts'
 import type { AttachRules } from './users.ts'
+import { Work } from './work.ts'
 
 export interface ServerConfig {
   /** URLs: see listen.ts. */
@@ -80,8 +81,10 @@ class Running implements Server {
   #count = 0
   #stopped: Promise<void> | undefined
   #empty: (() => void) | undefined
+  /** Waiting for translators was given up. */
+  #given = givenUp()
   constructor(private readonly namespace: Namespace, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
-    this.#shared = { namespace, locks: new LockTable(), gate, limits, log, later: (session) => this.#finishLater(session) }
+    this.#shared = { namespace, locks: new LockTable(), gate, limits, log, work: new Work(), later: (session) => this.#finishLater(session) }
   }
 
   get urls(): readonly string[] { return this.listeners.map(({ url }) => url) }
@@ -119,21 +122,38 @@ class Running implements Server {
     setImmediate(() => { for (const each of this.#later.splice(0)) each.finish() })
   }
 
-  stop(): Promise<void> {
-    return this.#stopped ??= (async () => {
-      for (const listener of this.listeners) listener.close()
+  stop(): Promise<void> { return this.#stopped ??= this.#stop() }
+  async #stop(): Promise<void> {
+    for (const listener of this.listeners) listener.close()
+    const timer = setTimeout(() => this.#late(), this.limits['stop-timeout'] * 1000)
+    try {
       if (this.#sessions.size > 0) {
         const empty = new Promise<void>((resolve) => { this.#empty = resolve })
         for (const session of [...this.#sessions]) session.stop()
         await empty
       }
-      await this.namespace.close()
-    })()
+      const { work } = this.#shared
+      await Promise.race([work.idle(), this.#given.promise])
+      if (work.count > 0) this.log.warn({ requests: work.count }, 'translators are still at work on requests, and are closed all the same')
+      await this.namespace.close(this.#given.promise)
+    } finally { clearTimeout(timer) }
+  }
+  /** Who has not finished by now is cut off. */
+  #late(): void {
+    for (const session of [...this.#sessions]) session.connection.destroy('it took too long to finish while the server stops')
+    this.#given.up()
   }
   stopNow(): void {
     for (const session of [...this.#sessions]) session.connection.destroy()
+    this.#given.up()
   }
   async [Symbol.asyncDispose](): Promise<void> { await this.stop() }
+}
+
+function givenUp(): { readonly promise: Promise<void>; readonly up: () => void } {
+  let up!: () => void
+  const promise = new Promise<void>((resolve) => { up = resolve })
+  return { promise, up }
 }
 
 /**

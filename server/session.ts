@@ -17,6 +17,7 @@ import type { File, Namespace } from './namespace.ts'
 import type { Peer } from './peer.ts'
 import { Request } from './request.ts'
 import type { Gate } from './gate.ts'
+import type { Work } from './work.ts'
 
 /** What all sessions share. */
 export interface Shared {
@@ -25,6 +26,8 @@ export interface Shared {
   readonly gate: Gate
   readonly limits: Limits
   readonly log: Log
+  /** Requests that translators are at, of connections that are gone too. */
+  readonly work: Work
   /** Asks for `session.finish()` once in this turn of the loop. */
   later(session: Session): void
 }
@@ -113,14 +116,21 @@ export class Session implements Receiver {
     else if (request.bytes) request.holds = request.bytes.length - request.at
     this.#inFlight += request.holds
     if (request.cancel) request.locks = true
-    else this.#working++
+    else {
+      this.#working++
+      this.shared.work.begin()
+    }
+    this.connection.loaded = true
     result.then((value) => this.#settle({ request, entry, result: value }), (error) => this.#settle({ request, entry, error: error ?? errno('EIO') }))
   }
 
   #settle(done: Done): void {
     const { request } = done
     this.#inFlight -= request.holds
-    if (!request.locks) this.#working--
+    if (!request.locks) {
+      this.#working--
+      this.shared.work.end()
+    }
     if (request.silent) {
       this.connection.resume()
       return
