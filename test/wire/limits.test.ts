@@ -85,7 +85,7 @@ test('requests: what is beyond is not read until others are answered', () => wit
 
 test('requests: flushing them makes no room that is not there', () => with2(onSlow, { requests: 8 }, async (bad, good, { control }) => {
   const go = control.stop('getattr')
-  bad.bytes(...Array.from({ length: 1000 }, (_, i) => [frame('Tgetattr', 100, { fid: 0, mask: 1 }), frame('Tflush', 101 + i, { oldtag: 100 })]).flat())
+  bad.bytes(...Array.from({ length: 1000 }, (_, i) => [frame('Tgetattr', 20_000 + i, { fid: 0, mask: 1 }), frame('Tflush', 101 + i, { oldtag: 20_000 + i })]).flat())
   await control.stopped('getattr', 8)
   await new Promise((resolve) => setTimeout(resolve, 30))
   assert.ok(control.calls <= 8, `${control.calls} are at work`)
