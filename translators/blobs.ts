@@ -62,7 +62,7 @@ class FileBlobs implements Blobs {
   async get(id: BlobId, into: Uint8Array, offset: number, call?: Call): Promise<Uint8Array> {
     const hex = hexOf(id, 'get')
     await using handle = await this.#open(folderOf(hex), hex, 'get')
-    return readAll(handle, into, offset, call)
+    return await readAll(handle, into, offset, call)      // the handle is open until then
   }
   async drop(ids: readonly BlobId[]): Promise<void> {
     for (const id of ids) {
