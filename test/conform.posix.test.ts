@@ -2,18 +2,31 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { posix } from '../translators/posix/posix.ts'
-import { conform } from './conform/conform.ts'
+import { rot13 } from '../translators/rot13/rot13.ts'
+import type { Translator } from '../translators/translator.ts'
+import { conform, conformBlobs } from './conform/conform.ts'
 import type { Need } from './conform/conform.ts'
 
+const tmpfs = '/dev/shm', root = process.geteuid?.() === 0
+const own = new Map([tmpfs, tmpdir()].map((base) => [base, mkdtempSync(join(base, 'ninefold-conform-'))]))
+process.on('exit', () => { for (const dir of own.values()) rmSync(dir, { recursive: true, force: true }) })
+
 // On disk only once: closing syncs the device, which others use.
-const root = process.geteuid?.() === 0
-const runs = [...root ? [['host', '/dev/shm']] as const : [], ['mapped', '/dev/shm'], ['none', '/dev/shm'], [root ? 'host' : 'none', tmpdir()]] as const
+const runs = [...root ? [['host', tmpfs]] as const : [], ['mapped', tmpfs], ['none', tmpfs], [root ? 'host' : 'none', tmpdir()]] as const
 for (const [owner, base] of runs) {
-  const own = mkdtempSync(join(base, 'ninefold-conform-'))
-  process.on('exit', () => rmSync(own, { recursive: true, force: true }))
   const lacks: Need[] = ['own-space']
-  if (base !== '/dev/shm') lacks.push('xattr-64k')        // ext4 keeps attributes in one block
+  if (base !== tmpfs) lacks.push('xattr-64k')             // ext4 keeps attributes in one block
   if (owner === 'none') lacks.push('owner', 'device', 'fifo-acl')
-  const make = () => posix({ path: mkdtempSync(join(own, 'd-')), owner, devices: owner !== 'none' })
-  conform(`posix owner=${owner} in ${base}`, make, { lacks })
+  const paths = new WeakMap<Translator, string>()
+  const start = async (path: string) => {
+    const translator = await posix({ path, owner, devices: owner !== 'none' })
+    paths.set(translator, path)
+    return translator
+  }
+  const make = () => start(mkdtempSync(join(own.get(base)!, 'd-')))
+  /** The process was killed: one more begins where it stopped. What it held open goes with this process. */
+  const crash = (translator: Translator) => start(paths.get(translator)!)
+  conform(`posix owner=${owner} in ${base}`, make, { lacks, crash })
+  if (owner === 'host') conformBlobs(`posix in ${base}`, make, { crash })
+  if (owner === 'none' && base === tmpfs) conformBlobs(`files of posix in ${base}`, async () => rot13({}, await make()))
 }

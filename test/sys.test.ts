@@ -305,12 +305,9 @@ test('without koffi the module loads, and the first call says what is missing', 
     const load = Module._load
     Module._load = (name, ...rest) => { if (name === 'koffi') throw new Error('no binary'); return load(name, ...rest) }
     const sys = await import(${JSON.stringify(new URL('../translators/sys.js', import.meta.url).href)})
-    try { sys.dupCloexec(0) } catch (e) { console.log(e.message) }
-    const { posix } = await import(${JSON.stringify(new URL('../translators/posix/posix.js', import.meta.url).href)})
-    try { await posix({ path: '/' }) } catch (e) { console.log(e.message) }`
+    try { sys.dupCloexec(0) } catch (e) { console.log(e.message) }`
   const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
-  assert.match(stdout, /^system calls: koffi does not load on this machine\. Run npm ci/m, stderr)
-  assert.match(stdout, /^posix: system calls: koffi does not load on this machine\. Run npm ci/m, stderr)
+  assert.match(stdout, /koffi does not load on this machine\. Run npm ci/, stderr)
 })
 
 test.run()

@@ -32,6 +32,8 @@ import { unlinked } from './unlinked.ts'
 import { Watch } from './watched.ts'
 import { xattrs } from './xattrs.ts'
 
+export { conformBlobs } from './blobs.ts'
+export type { BlobOptions } from './blobs.ts'
 export type { Need } from './promises.ts'
 export { fails, get, put, text } from './tools.ts'
 

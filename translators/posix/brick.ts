@@ -4,6 +4,7 @@ import * as fs from 'node:fs'
 import { codeOf, errno, S } from 'ninep'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
+import type { Log } from '../options.ts'
 import type { Awaitable, Blobs, Node, Translator } from '../translator.ts'
 import { MARKER, PosixBlobs } from './blobs.ts'
 import type { Descriptors } from './descriptors.ts'
@@ -23,11 +24,9 @@ export class Brick implements Translator {
   readonly byHandle: boolean
   #devices = new Map<number, Device>()
   #blobs: PosixBlobs | undefined
-  #lastSync = Promise.resolve()
-  #nextSync: Promise<void> | undefined
   #closed = false
 
-  constructor(readonly path: string, readonly owner: Ownership, readonly descriptors: Descriptors, readonly devices: boolean, readonly hostCaps: boolean) {
+  constructor(readonly path: string, readonly owner: Ownership, readonly descriptors: Descriptors, readonly devices: boolean, readonly hostCaps: boolean, readonly log: Log) {
     const fd = sys.openPath(path, sys.Open.PATH | sys.Open.DIRECTORY)
     sys.statFd(fd)
     const device = this.#device(fd)
@@ -45,26 +44,17 @@ export class Brick implements Translator {
     return new PosixNode(this, this.root.ref())
   }
   blobs(): Blobs { return this.#blobs ??= new PosixBlobs(this) }
-  /** One at a time: those who ask while one runs share the next. */
-  sync(): Promise<void> {
-    return this.#nextSync ??= this.#lastSync.then(() => {
-      const now = Promise.all(Array.from(this.#devices.values(), (device) => device.sync())).then(() => {})
-      this.#nextSync = undefined
-      this.#lastSync = now.catch(() => {})
-      return now
-    })
-  }
+  async sync(): Promise<void> { await Promise.all(Array.from(this.#devices.values(), (device) => device.sync())) }
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    try { await this.sync() } finally {
-      this.#blobs?.close()
-      for (const device of this.#devices.values()) {
-        device.close()
-        this.descriptors.release()
-      }
-      this.root.close()
+    await this.sync()
+    this.#blobs?.close()
+    for (const device of this.#devices.values()) {
+      device.close()
+      this.descriptors.release()
     }
+    this.root.close()
   }
   async [Symbol.asyncDispose](): Promise<void> { await this.close() }
 

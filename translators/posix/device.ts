@@ -7,8 +7,8 @@ import type { Inode } from './inode.ts'
 
 /** statfs(2): always in memory, and no RWF_NOWAIT on older kernels. */
 const TMPFS = 0x01021994, RAMFS = 0x858458f6, OVERLAYFS = 0x794c7630
-/** Where another machine or process answers (NFS, CIFS, SMB2, 9P, FUSE, Ceph), or times are whole seconds or worse (FAT, exFAT). */
-const DISTANT = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400, 0x4d44, 0x2011bab0])
+/** Where another machine or process answers: NFS, CIFS, SMB2, 9P, FUSE, Ceph. */
+const DISTANT = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400])
 
 /** The volumes of this process, by label: two exports of one file system show the same files. */
 const volumes = new Map<string, { volume: Volume; device: number }>()
@@ -37,7 +37,7 @@ export class Device {
   /** Whether cookies of a directory hold while entries go. tmpfs begins anew where the entry that a cookie means, the last, has
    *  gone (6.18), or counts (before 6.6); a merged directory of overlayfs counts. */
   readonly steady: boolean
-  /** Whether this kernel keeps its files, with the times of its own clock. */
+  /** Whether the kernel itself keeps its files, and its own clock their times. */
   readonly local: boolean
 
   /** fd: any file or directory on it. */

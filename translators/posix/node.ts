@@ -164,7 +164,8 @@ export class PosixNode implements Node {
       try {
         fd = sys.openat(dir, name, sys.Open.PATH | sys.Open.NOFOLLOW)
         sys.statFd(fd)
-        const fresh = (stat.mode & S.IFMT) === native && (!stat.hasBtime || !inode.device.local || stat.btimeSec * 1000 + stat.btimeNsec / 1e6 >= since)
+        const fresh = (stat.mode & S.IFMT) === native && stat.uid === process.geteuid!()
+          && (!stat.hasBtime || !inode.device.local || stat.btimeSec * 1000 + stat.btimeNsec / 1e6 >= since)
         if (!fresh) throw errno('ESTALE', 'create', name) // someone else's, put there in between: not to be given away
         if (brick.owner.settle(fd, dir, mode, rdev, owner)) sys.statFd(fd)
       } catch (e) {

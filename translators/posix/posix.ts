@@ -29,8 +29,8 @@ export const posix = translator({
     'host-caps': flag({ about: 'pass xattrs trusted.* and security.* on to the host', default: false }),
     'max-fds': int({ about: 'descriptors it may hold; 0: half of what the process may, shared with other bricks', default: 0 }),
   },
-  start(options) {
-    const limit = descriptorLimit()
+  start(options, _children, env) {
+    const limit = sys.descriptorLimit()
     if (!fs.existsSync('/proc/self/fd')) throw new BadOption('posix: /proc is not mounted, and files are opened through /proc/self/fd. Mount it: mount -t proc proc /proc')
     const { owner, 'max-fds': own } = options
     if (owner === 'host' && !root) throw new BadOption('posix: owner=host gives files to other users, which takes root. Run the server as root, or write owner=mapped or owner=none.')
@@ -39,8 +39,8 @@ export const posix = translator({
     const descriptors = own > 0 ? new Descriptors(own) : shared ??= new Descriptors(Math.min(limit >> 1, 65536))
     const ownership = owner === 'host' ? new HostOwner() : owner === 'mapped' ? new MappedOwner() : new NoOwner()
     let brick: Brick
-    try { brick = new Brick(options.path, ownership, descriptors, options.devices, options['host-caps']) } catch (e) {
-      if (isErrno(e)) throw new BadOption(`posix: ${options.path}: ${e.code === 'ENOENT' ? `there is no such directory. Make it: mkdir -p ${options.path}` : reasons[e.code] ?? e.message}`)
+    try { brick = new Brick(options.path, ownership, descriptors, options.devices, options['host-caps'], env.log) } catch (e) {
+      if (isErrno(e)) throw new BadOption(`posix: ${options.path}: ${reasons[e.code] ?? e.message}`)
       throw e
     }
     if (owner === 'mapped' && !keepsXattrs(brick)) {
@@ -50,12 +50,9 @@ export const posix = translator({
   },
 })
 
-function descriptorLimit(): number {
-  try { return sys.descriptorLimit() } catch (e) { throw new BadOption(`posix: ${(e as Error).message}`) }
-}
 function keepsXattrs(brick: Brick): boolean {
   try { return sys.getxattr(brick.root.fd, `${OWN}uid`).length >= 0 } catch (e) { return !isErrno(e, 'EOPNOTSUPP') }
 }
 const reasons: Partial<Record<string, string>> = {
-  ENOTDIR: 'is not a directory.', EACCES: 'this user may not enter it.',
+  ENOENT: 'there is no such directory. Make it: mkdir -p', ENOTDIR: 'is not a directory.', EACCES: 'this user may not enter it.',
 }
