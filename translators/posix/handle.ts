@@ -2,7 +2,7 @@
 // wait for a device goes through the thread pool. How it is known which is which: Device.reads.
 
 import * as fs from 'node:fs'
-import { Attrs, errno, isErrno, nameOfBytes, O, S, type Attr, type SetAttr } from 'ninep'
+import { Attrs, direntType, errno, isErrno, nameOfBytes, O, S, type Attr, type SetAttr } from 'ninep'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
 import type { Awaitable, Call, DirSink, Handle } from '../translator.ts'
@@ -164,7 +164,15 @@ export class DirectoryHandle extends OpenFile {
     if (bytes[start] === 0x2e && (end - start === 1 || (end - start === 2 && bytes[start + 1] === 0x2e))) return true
     const type = bytes[at + 18]!
     if (mask === 0 && !(inode.brick.owner.disguises && type === 8)) return sink.add(BigInt.asUintN(64, words[at >> 3]!), type, cookie, bytes.subarray(start, end))
-    const text = nameOfBytes(bytes, start, end), found = this.#lookUp(text)
+    const text = nameOfBytes(bytes, start, end)
+    if (!inode.brick.owner.disguises && !(mask & (Attrs.GEN | Attrs.ACL))) {
+      if (!sys.statIfAny(this.fd, text)) return true      // it has gone since
+      const known = stat.device === inode.device.number ? inode.device.inodes.get(stat.ino) : undefined
+      known?.noteVersion()
+      const attr = attrOf(known?.qid ?? qidOf())
+      return sink.add(attr.qid.path, direntType(attr.mode), cookie, text, attr)
+    }
+    const found = this.#lookUp(text)
     if (!found) return true
     try { return sink.add(found.path, found.type >> 12, cookie, text, mask ? found.attr(mask) : undefined) } finally { void found.unref() }
   }

@@ -175,10 +175,10 @@ export class MappedOwner extends StoredAcls implements Ownership {
     const { ctimeSec, ctimeNsec } = stat, known = inode.identity
     if (known && known.ctimeSec === ctimeSec && known.ctimeNsec === ctimeNsec) return known
     const { mode, uid, gid } = stat, fd = inode.access()
-    const rdev = sys.xattrIfAny(fd, OWN + 'rdev')
+    const rdev = inode.type === S.IFCHR || inode.type === S.IFBLK ? sys.xattrIfAny(fd, OWN + 'rdev') : undefined
     return inode.identity = {
       mode: inode.type | ((word(fd, 'mode') ?? mode) & 0o7777), uid: word(fd, 'uid') ?? uid, gid: word(fd, 'gid') ?? gid,
-      rdev: rdev && rdev.length === 8 ? Buffer.from(rdev).readBigUInt64LE() : 0n, ctimeSec, ctimeNsec,
+      rdev: rdev?.length === 8 ? Buffer.from(rdev).readBigUInt64LE() : 0n, ctimeSec, ctimeNsec,
     }
   }
   first(mode: number): number { return (mode & S.IFMT) === S.IFDIR ? 0o700 : 0o600 }
