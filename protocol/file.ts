@@ -193,10 +193,12 @@ export class File implements AsyncDisposable {
       for (let offset = 0n;;) {
         const { data } = await this.client.rpc('Treaddir', { fid: dir.fid, offset, count: dir.#piece }, { signal })
         if (data.length === 0) return
+        const from = offset
         for (const entry of direntsOf(data)) {
           offset = entry.cookie
           if (dots || (entry.name !== '.' && entry.name !== '..')) yield entry
         }
+        if (offset === from) throw errno('EPROTO', 'the server lists the same entries again')
       }
     } finally {
       if (dir !== this) await dir.#giveUp()

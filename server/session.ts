@@ -252,6 +252,13 @@ export class Session implements Receiver {
     request.abort(this.#abortFailed)
     return false
   }
+  #turn: Promise<unknown> = Promise.resolve()
+  /** Runs one after the other what would else take places that others wait for: lookups of users, each a process. */
+  inTurn<T>(f: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(f)
+    this.#turn = mine.catch(() => {})
+    return mine
+  }
   #abortFailed = (err: unknown): void => { this.shared.log.error({ session: this.name, err }, 'an abort met a bug') }
   #settled(request: Request): boolean { return this.#done.some((done) => done.request === request) }
   #silence(request: Request): void {

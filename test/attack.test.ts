@@ -5,16 +5,20 @@ import { Server as NetServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { File, NOFID, NONUNAME, putDirent } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ForwardHandle, ForwardNode, ForwardTranslator } from '../translators/forward.ts'
 import { text, translator } from '../translators/options.ts'
 import { posix } from '../translators/posix/posix.ts'
+import { Progress } from '../server/cli/progress.ts'
+import { complete } from '../server/cli/remote.ts'
 import { serve } from '../server/server.ts'
 import type { Server, ServerConfig } from '../server/server.ts'
 import { attachRules } from '../server/users.ts'
 import type { Call, DirSink, Handle, Node, Translator } from '../translators/translator.ts'
 import { skipping } from './needs.ts'
+import { fails, talk } from './scripted.ts'
 import { Raw, frame, within } from './wire/raw.ts'
 import { Control, slow } from './wire/slow.ts'
 import { Kept, brick } from './wire/stand.ts'
@@ -91,6 +95,20 @@ test('a connection that can not be accepted is told, and the next one is', async
   for (let i = 0; i < 3; i++) listener.emit('error', new Error('accept EMFILE'))    // as node does
   assert.is(log.warnings.length, 3)
   await alive(url)
+  await server.stop()
+})
+
+test('one who claims a thousand names keeps no one else from coming in', async () => {
+  const { server, url } = await stand(await brick('/'))
+  const raw = await Raw.versioned(url), other = await Raw.versioned(url)
+  raw.socket.removeAllListeners('data')
+  raw.socket.resume()
+  const claims = Array.from({ length: 1000 }, (_, fid) => frame('Tattach', fid, { fid, afid: NOFID, uname: `nobody-${fid}`, aname: '', nUname: NONUNAME }))
+  raw.bytes(...claims)
+  await sleep(50)
+  await within(2.5, 'attach', other.attach(0, '', process.getuid!() || 54_321))
+  raw.socket.destroy()
+  await other.end()
   await server.stop()
 })
 
@@ -229,6 +247,44 @@ test('a directory entry that comes too late is not written over what others are 
   assert.is(tooLate, 1)
   await raw.end()
   await server.stop()
+})
+
+// A server lies to our verbs
+
+test('a directory that is listed anew for ever ends', async () => {
+  const { client, peer } = await talk()
+  const dir = new File(client, client.takeFid(), { type: 0x80, version: 0, path: 1n })
+  const listed = (async () => { for await (const { name } of dir.readdir()) assert.is(name, 'a') })()
+  listed.catch(() => {})
+  const entry = Buffer.alloc(100), end = putDirent(entry, 0, 100, 0, 0, 1n, 7n, 8, 'a')
+  for (const reply of ['Rwalk', 'Rlopen', 'Rreaddir', 'Rreaddir'] as const) {
+    const { tag } = await peer.next()
+    if (reply === 'Rwalk') peer.send(reply, tag, { qids: [] })
+    else if (reply === 'Rlopen') peer.send(reply, tag, { qid: dir.qid, iounit: 0 })
+    else peer.send(reply, tag, { data: entry.subarray(0, end) })
+  }
+  const { tag } = await peer.next()
+  peer.send('Rclunk', tag, {})
+  await fails('EPROTO', /same entries/, listed)
+  await client.close()
+})
+
+test('what a server calls its files is neither run by a shell nor obeyed by a terminal', async () => {
+  const { server, url } = await stand(await brick('/'))
+  const raw = await Raw.versioned(url)
+  await raw.attach(0)
+  for (const name of ['plain', 'a blank', 'größe.txt', 'x$(id)', 'x`id`', 'x;id', "x'", 'x"', 'x\\', 'x\n', 'x\x1b[2J', 'x&', 'x|y', '\udcff', '!x', '~x', '*']) await raw.file(0, name)
+  assert.equal(await complete({ server: url, aname: '' }, '/'), ['/a blank', '/größe.txt', '/plain'])
+  await raw.end()
+  await server.stop()
+  const { write } = process.stderr, said: string[] = []
+  process.stderr.write = ((text: string) => said.push(text) > 0) as typeof write
+  try {
+    const progress = new Progress(true, undefined)
+    progress.begin('/x\x1b]0;y\x07')
+    progress.end()
+  } finally { process.stderr.write = write }
+  assert.match(said.join(''), '/x\\033]0;y\\007')
 })
 
 test.run()

@@ -8,7 +8,7 @@ const levels: Readonly<Record<number, string>> = { 10: 'trace', 20: 'debug', 30:
 /** A pino logger to standard error. level: debug, info, warn, error or silent. */
 export function makeLog(level: string): Logger {
   if (!process.stderr.isTTY) return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }))
-  return pino({ level, base: null }, { write: (line: string) => { process.stderr.write(short(line)) } })
+  return pino({ level, base: null }, { write: (line: string) => { process.stderr.write(short(line).replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)) } })
 }
 
 /** `09:15:02 WARN  message key=value` of a line of JSON. */

@@ -1,6 +1,6 @@
 // How far a copy is: one line of standard error, drawn over on a terminal, else a new one now and then.
 
-import { sizeString } from './format.ts'
+import { escape, sizeString } from './format.ts'
 
 const WINDOW = 5000                                       // ms that the rate is taken over
 
@@ -20,7 +20,7 @@ export class Progress {
   }
 
   expect(bytes: number): void { this.total = (this.total ?? 0) + bytes }
-  begin(name: string): void { this.#name = name; this.#files++ }
+  begin(name: string): void { this.#name = escape(name); this.#files++ }
   add(bytes: number): void { this.#bytes += bytes }
 
   /** The last line, and no more. */

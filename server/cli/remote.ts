@@ -140,12 +140,14 @@ export async function inParallel<T>(items: Iterable<T>, limit: number, work: (it
   await Promise.all(Array.from({ length: limit }, lane))
 }
 
+/** Names that a shell takes as they are, blanks apart: bash puts a completion into the line unquoted, and a server's $(rm) is no word. */
+const plain = /^[\p{L}\p{M}\p{N} ._+,:@%=^/-]*$/u
 /** Paths of the server that begin with `prefix`, directories with a slash. */
 export async function complete(where: Where, prefix: string): Promise<string[]> {
   const cut = prefix.lastIndexOf('/') + 1, above = prefix.slice(0, cut), begin = prefix.slice(cut)
   return session(where, async (remote) => {
     const found: string[] = []
-    for await (const { name, type } of list(await remote.find(above))) if (name.startsWith(begin)) found.push(`${above}${name}${type === 4 ? '/' : ''}`)
+    for await (const { name, type } of list(await remote.find(above))) if (name.startsWith(begin) && plain.test(name)) found.push(`${above}${name}${type === 4 ? '/' : ''}`)
     return found.sort()
   })
 }

@@ -29,7 +29,10 @@ function* attach(session: Session, { fid: number, afid, uname, aname, nUname }: 
   if (session.fids.has(number)) throw errno('EBADF', 'attach', `${number} is in use`)
   const { namespace, gate } = session.shared
   const peer = yield* get(session.peer)
-  const { user, rules } = yield* get(gate.admit(peer, uname, nUname, aname))
+  const { user, rules } = yield* get(session.inTurn(() => {
+    if (request.silent) throw errno('ECANCELED', 'attach', aname)
+    return gate.admit(peer, uname, nUname, aname)
+  }))
   const root = yield* descend(session, user, namespace.root.file.retain(), aname.split('/').filter((name) => name !== ''), aname)
   try {
     if (request.silent) throw errno('ECANCELED', 'attach', 'the client began anew')
