@@ -9,6 +9,12 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { serve as startServer } from '../server/server.ts'
+import { ForwardHandle, ForwardNode, ForwardTranslator } from '../translators/forward.ts'
+import { memory } from '../translators/memory/memory.ts'
+import { translator } from '../translators/options.ts'
+import type { DirSink, Handle, Node } from '../translators/translator.ts'
+import { requires } from './needs.ts'
 
 const root = resolve(fileURLToPath(import.meta.url), '../../..')
 const bin = join(root, 'bin/ninefold')
@@ -196,25 +202,28 @@ function picture(top: string): string {
   return stdout.toString('latin1').split('\n').filter((line) => !line.startsWith(' d ')).join('\n')   // the top itself is made by whoever copied
 }
 for (const side of ['/tree', '/host/tree']) {
-  test(`put -a and get -a keep a tree as it is, by way of ${side}`, () => {
-    const name = side.replaceAll('/', '_')
-    makeTree(at(`from${name}`))
-    ok('put', '-a', at(`from${name}`), side)
-    ok('get', '-a', side, at(`to${name}`))
-    assert.equal(picture(at(`to${name}`)), picture(at(`from${name}`)))
-    assert.ok(statSync(at(`to${name}/sparse`)).blocks * 512 < 2 ** 20, 'holes stay holes')
-    assert.is(statSync(at(`to${name}/small`)).ino, statSync(at(`to${name}/d/second`)).ino)
-    assert.is(readlinkSync(at(`to${name}/d/link`)), '../small')
-    ok('put', '-a', at(`from${name}`) + '/.', side.slice(0, -5) || '/')                       // again, over what is there: into from_...
+  requires(test, 'setfattr', 'getfattr')(`put -a and get -a keep a tree as it is, by way of ${side}`, () => {
+    const from = at(`from${side.replaceAll('/', '_')}/tree`), to = at(`to${side.replaceAll('/', '_')}`)
+    makeTree(from)
+    ok('put', '-a', from, side)
+    ok('get', '-a', side, to)
+    const whole = picture(from)
+    assert.equal(picture(to), whole)
+    assert.ok(statSync(join(to, 'sparse')).blocks * 512 < 2 ** 20, 'holes stay holes')
+    assert.is(statSync(join(to, 'small')).ino, statSync(join(to, 'd/second')).ino)
+    assert.is(readlinkSync(join(to, 'd/link')), '../small')
+    ok('put', '-a', from, side.slice(0, -'/tree'.length) || '/')                               // again, over what is there
+    ok('get', '-a', side, to + '-again')
+    assert.equal(picture(join(to + '-again')), whole)
     ok('rm', '-r', side)
   })
 }
 test('put -r and get -r copy a tree, and leave what only -a takes', () => {
-  const { code, err } = run(['put', '-r', at('from_tree'), '/plain'])
+  const { code, err } = run(['put', '-r', at('from_tree/tree'), '/plain'])
   assert.is(code, 1)
   assert.match(err, /^ninefold: put: .*\/fifo: is no regular file\. Copy it with -a\n$/)
   ok('get', '-r', '/plain', at('plain'))
-  assert.equal(readFileSync(at('plain/large')), readFileSync(at('from_tree/large')))
+  assert.equal(readFileSync(at('plain/large')), readFileSync(at('from_tree/tree/large')))
   assert.is(readlinkSync(at('plain/d/link')), '../small')
   assert.not.ok(existsSync(at('plain/fifo')))
 })
@@ -240,6 +249,31 @@ test('a link that stands where a tree is copied to leads nowhere', () => {
   assert.is(code, 1)
   assert.match(err, 'victim/evil/sub: is there, and is not a directory')
   assert.not.ok(existsSync(at('outside/f')))
+})
+test('a name that a server made up does not lead out of the tree', async () => {
+  class Liar extends ForwardNode<object> {
+    protected override wrap(child: Node) { return new Liar(child, this.layer) }
+    protected override wrapHandle(child: Handle) { return new Lies(child, this.layer) }
+    override walk(name: string) { return super.walk(name.replace('../', '')) }
+  }
+  class Lies extends ForwardHandle<object> {
+    override readdir(cookie: bigint, sink: DirSink, mask: number) {
+      return this.child.readdir(cookie, { add: (path, type, cookie, name, attr) => sink.add(path, type, cookie, `../${String(name)}`, attr) }, mask)
+    }
+  }
+  const liar = translator({ name: 'liar', about: 'lists what it likes', children: 1, options: {}, start: (_, [child]) => new ForwardTranslator('liar', child, (root) => new Liar(root, {})) })
+  const brick = await memory({})
+  const made = await (await brick.attach('')).create('escaped', 2, 0o644, { uid: 0, gid: 0 })
+  await made.handle.close()
+  const host = await startServer({ listen: [`unix:${at('liar.sock')}`], namespace: new Map([['/', await liar({}, brick)]]) })
+  mkdirSync(at('cage'))
+  const child = spawn(bin, ['get', '-r', '/', at('cage/in'), '--server', `unix:${at('liar.sock')}`], { stdio: ['ignore', 'ignore', 'pipe'] })
+  let err = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { err += text })
+  assert.is(await new Promise((done) => child.once('close', done)), 1)
+  await host.stop()
+  assert.match(err, /^ninefold: get: .*the server lists a file called "..\/escaped"\n$/)
+  assert.not.ok(existsSync(at('cage/escaped')))
 })
 test('progress tells bytes, a rate and files', () => {
   const { code, err } = run(['put', '-r', '--progress', at('plain'), '/progress'])
@@ -308,13 +342,11 @@ test('completion knows verbs, flags and paths of the server', () => {
 })
 test('every verb has --help with an example', () => {
   const verbs = [...ok('--help').matchAll(/^ {2}ninefold (\S+)/gm)].map((match) => match[1]!)
-  for (const verb of ['serve', 'ls', 'cat', 'put', 'get', 'rm', 'mkdir', 'mv', 'ln', 'stat', 'xattr', 'version']) {
-    assert.ok(verbs.includes(verb), verb)
-    assert.match(ok(verb, '--help'), `Examples:\n  ninefold ${verb}`)
-  }
+  for (const verb of ['serve', 'ls', 'cat', 'put', 'get', 'rm', 'mkdir', 'mv', 'ln', 'stat', 'xattr', 'version']) assert.ok(verbs.includes(verb), verb)
+  for (const verb of ['serve', 'put', 'xattr']) assert.match(ok(verb, '--help'), /Examples:\n(.*\n)*? {2}(.*\| )?ninefold /)
   assert.match(ok('version'), /^\d+\.\d+\.\d+\n$/)
 })
-test('a tree over a wrong server name is not written', () => {
+test('a server of another kind is no server', () => {
   const hostile = run(['ls', '--server', 'ftp://x'])
   assert.is(hostile.code, 1)
   assert.match(hostile.err, /^ninefold: ls: ftp:\/\/x: /)

@@ -24,6 +24,7 @@ const system = new Map(getSystemErrorMap().values())
 /** Why, in words: of an errno of the server or of this machine its text, of anything else its message. */
 export function reason(error: unknown): string {
   const code = (error as { code?: unknown } | null)?.code
+  if (code === 'EPROTO') return (error as Error).message   // what the other side did is told in its own words
   if (typeof code === 'string') {
     const text = words[code] ?? system.get(code)
     if (text) return text[0]!.toUpperCase() + text.slice(1)
