@@ -17,6 +17,7 @@ for (const [owner, base] of runs) {
   const lacks: Need[] = ['own-space']
   if (base !== tmpfs) lacks.push('xattr-64k')             // ext4 keeps attributes in one block
   if (owner === 'none') lacks.push('owner', 'device', 'fifo-acl')
+  if (owner === 'none' && !root) lacks.push('any-mode')
   const paths = new WeakMap<Translator, string>()
   const start = async (path: string) => {
     const translator = await posix({ path, owner, devices: owner !== 'none' })

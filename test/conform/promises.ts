@@ -84,3 +84,6 @@ export const needs = {
   crash: { about: 'a crash to come back from', lacked: async () => {} },
 } as const satisfies Record<string, { about: string; lacked(world: World): Promise<void> }>
 export type Need = keyof typeof needs
+
+/** What a mode must not take away where a translator may not enter its own files against it. */
+export function atLeast(world: Pick<World, 'lacks'>): number { return world.lacks('any-mode') ? 0o700 : 0 }

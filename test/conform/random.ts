@@ -9,6 +9,7 @@ import type { Attr, SetAttr } from 'ninep'
 import type { Handle, Node } from '../../translators/translator.ts'
 import { Model } from './model.ts'
 import type { Kind, ModelFile, Refusals } from './model.ts'
+import { atLeast } from './promises.ts'
 import type { Group, World } from './promises.ts'
 import { entries, nanoseconds, outcome, readAll, same, writeAll } from './tools.ts'
 
@@ -34,6 +35,10 @@ export const random: readonly Group[] = [
   },
 ]
 
+function story(e: unknown): string {
+  if (e instanceof assert.Assertion) return `${e.message}${e.details ?? ''}`
+  return isErrno(e) ? e.message : e instanceof Error && e.stack ? e.stack : String(e)
+}
 /** An error whose story is in the message, and not in where it was thrown. */
 function report(message: string): Error { return Object.assign(new Error(message), { stack: '' }) }
 
@@ -102,7 +107,7 @@ class Run {
       }
       this.#say('at the end')
       await this.#compareTree(this.#root)
-    } catch (e) { return { message: e instanceof Error && e.stack && !isErrno(e) && !(e instanceof assert.Assertion) ? e.stack : String((e as Error).message), at: Math.min(at, steps.length - 1) } }
+    } catch (e) { return { message: story(e), at: Math.min(at, steps.length - 1) } }
     return undefined
   }
   async end(): Promise<void> {
@@ -188,19 +193,21 @@ class Run {
 
   async make(): Promise<void> {
     const { lacks } = this.#world
-    const dir = this.#dir(), name = this.#pick(names)!, mode = this.#pick([0o644, 0o600, 0o777, 0o4711, 0o1755])!
+    const dir = this.#dir(), name = this.#pick(names)!, mode = this.#pick([0o644, 0o600, 0o777, 0o711, 0o1755])! | atLeast(this.#world)
     let kind = this.#pick<Kind>(['file', 'file', 'file', 'directory', 'directory', 'symlink', 'fifo'])!
     if (kind === 'symlink' && lacks('symlink') || kind === 'fifo' && lacks('fifo')) kind = 'file'
     const owner = lacks('owner') ? { uid: this.#model.root.uid, gid: this.#model.root.gid } : { uid: this.#below(3), gid: this.#below(3) }
     this.#say(`make ${kind} ${JSON.stringify(name)} in ${this.#call(dir)}`)
+    // no set-id bits: what a write or chown leaves of them is the host's or the server's to say
     const target = 't'.repeat(1 + this.#below(30)), special = this.#below(4) === 0
     const allowed = this.#model.make(dir.file, name, kind, kind === 'symlink' ? 0o777 : mode, owner, kind === 'symlink' ? target : '')
     const file = () => dir.file.names.get(name)!
     if (kind === 'file' && !special) {
       const flags = this.#pick([O.RDWR, O.WRONLY, O.RDWR | O.APPEND])!
       const made = await this.#expect(allowed, () => dir.node.create(name, flags, mode, owner))
-      if (made) this.#opened(this.#keep(made.node, file()), made.handle, flags)
-      return
+      if (!made) return
+      const held = this.#keep(made.node, file())
+      return this.#open.length < 40 ? this.#opened(held, made.handle, flags) : void await made.handle.close()
     }
     const node = await this.#expect(allowed, () => kind === 'directory' ? dir.node.mkdir(name, mode, owner) : kind === 'symlink' ? dir.node.symlink(name, target, owner)
       : dir.node.mknod(name, types[kind] | mode, 0n, owner))
@@ -249,7 +256,7 @@ class Run {
 
   async open(): Promise<void> {
     const held = this.#any(), { kind } = held.file
-    if (kind === 'fifo' || this.#open.length > 40 || held.file.nlink === 0) return
+    if (kind === 'fifo' || this.#open.length >= 40 || held.file.nlink === 0) return
     const flags = this.#pick([O.RDONLY, O.RDONLY, O.WRONLY, O.RDWR, O.RDWR | O.APPEND, O.WRONLY | O.APPEND, O.RDWR | O.TRUNC])!
     this.#say(`open ${this.#call(held)} with flags ${flags}`)
     const allowed: Refusals = kind === 'symlink' ? ['ELOOP'] : kind === 'directory' && flags !== O.RDONLY ? ['EISDIR'] : []
@@ -257,7 +264,7 @@ class Run {
     if (!handle) return
     if (kind === 'file' && flags & O.TRUNC) this.#model.truncate(held.file, 0)
     if (kind === 'directory') {
-      held.opened++
+      held.opened++                                       // listings end by themselves
       this.#listings.push({ handle, dir: held.file, from: held, cookie: 0n, begun: new Map(held.file.names), touched: new Set(), seen: new Set() })
     } else this.#opened(held, handle, flags)
   }
@@ -298,14 +305,12 @@ class Run {
   }
   async setattr(): Promise<void> {
     const opened = this.#below(3) ? undefined : this.#pick(this.#open), held = opened ?? this.#any(), { file } = held
-    const { uid, gid, mode } = { uid: this.#below(5), gid: this.#below(5), mode: this.#below(0o1000) }, time = { sec: this.#below(2 ** 31) - 2 ** 30, nsec: this.#world.lacks('nsec') ? 0 : this.#below(1e9) }
+    const { uid, gid, mode } = { uid: this.#below(5), gid: this.#below(5), mode: this.#below(0o1000) | atLeast(this.#world) }, time = { sec: this.#below(2 ** 31) - 2 ** 30, nsec: this.#world.lacks('nsec') ? 0 : this.#below(1e9) }
     const attr: SetAttr = this.#pick<SetAttr>([file.kind === 'symlink' ? {} : { mode }, this.#world.lacks('owner') ? {} : { uid, gid }, this.#world.lacks('owner') ? {} : { gid }, { mtime: time }, { atime: time }, { atime: time, mtime: time }])!
     this.#say(`setattr ${Object.keys(attr).join(', ')} of ${this.#call(held)} by ${opened ? 'a handle' : 'a node'}`)
     await ('handle' in held ? held.handle : held.node).setattr(attr)
     if (attr.mtime) file.mtime = nanoseconds(time)
     const { mode: m = file.mode, uid: u = file.uid, gid: g = file.gid } = attr
-    // whether chown takes set-id bits away is the server's to say: they are put back by what follows
-    if (attr.gid !== undefined && file.kind !== 'symlink' && file.mode & 0o6000) await ('handle' in held ? held.handle : held.node).setattr({ mode: m })
     Object.assign(file, { mode: m, uid: u, gid: g })
   }
   async xattr(): Promise<void> {
