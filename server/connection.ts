@@ -60,6 +60,7 @@ export class Connection {
   #ending = false
   #late: NodeJS.Timeout | undefined
   #paused = false
+  #silent = true
   /** Something is kept now that counts against the limits: they are to be looked at before the next frame. */
   loaded = false
 
@@ -76,6 +77,8 @@ export class Connection {
   /** Bytes of replies that the kernel has not taken yet. */
   get unsent(): number { return this.#socket.writableLength }
   get closed(): boolean { return this.#closed }
+  /** Nothing has come in yet. */
+  get silent(): boolean { return this.#silent }
 
   // In
 
@@ -86,6 +89,7 @@ export class Connection {
 
   #received(n: number): boolean {
     if (this.#closed) return false
+    this.#silent = false
     const into = this.#into
     if (this.#own) this.#append(into, n)
     const kept = this.#own ?? into, ready = this.#frames(kept, this.#own ? this.#have : n, into.buffer !== shared.buffer || this.#own !== null)

@@ -100,11 +100,16 @@ class Running implements Server {
     const peer = url.startsWith('fd:') ? Promise.resolve(inheritedPeer()) : peerOf(socket)
     const session = new Session(this.#shared, peer, name)
     session.onGone = () => {
-      clearTimeout(timer)
+      clearInterval(timer)
       this.#sessions.delete(session)
       if (this.#sessions.size === 0) this.#empty?.()
     }
-    const timer = setTimeout(() => {
+    // Who is let in by the mode of a socket file may hold it ready without a word: QEMU opens it when a guest starts, which
+    // mounts later, or never. The number of connections is its limit; and half a Tversion is still cut off.
+    const local = !url.startsWith('tcp:')
+    const timer = setInterval(() => {
+      if (local && session.connection.silent) return
+      clearInterval(timer)
       if (!session.versioned) session.connection.destroy(`no Tversion within ${this.limits['version-timeout']} s`)
     }, this.limits['version-timeout'] * 1000)
     timer.unref()

@@ -188,6 +188,16 @@ test('version-timeout: who says nothing, or never a version we speak, is cut off
   await fine.end()
 }))
 
+test('version-timeout: a unix socket may be held ready for a later mount', () => with2(onMemory, { 'version-timeout': 0.1 }, async (_bad, _good, stand) => {
+  const early = await Raw.connect(stand.unix)
+  await new Promise((resolve) => setTimeout(resolve, 350))
+  await early.ok('Tversion', { msize: 8192, version: '9P2000.L' }, NOTAG)
+  await early.attach(0)
+  await new Promise((resolve) => setTimeout(resolve, 250))
+  assert.is(await early.outcome('Tgetattr', { fid: 0, mask: 1 }), 'ok')
+  await early.end()
+}))
+
 test('xattr-bytes: beyond it is ENOBUFS, for writing and for reading', () => with2(onMemory, { 'xattr-bytes': 65536 }, async (bad) => {
   await bad.create(0, 1, 'f')
   const set = async (fid: number, name: string, size: number) => {
