@@ -13,7 +13,7 @@ export const limitOptions = {
   requests: int({ about: 'requests of one connection that wait for something; beyond, nothing is read from it', min: 1, max: 2 ** 16, default: 1024 }),
   'bytes-in-flight': size({ about: 'bytes of one connection held by requests and unsent replies; beyond, nothing is read from it', min: 2 * MiB, default: 16 * MiB }),
   'xattr-bytes': size({ about: 'bytes of extended attributes held by fids of one connection', min: 64 * KiB, default: 4 * MiB }),
-  connections: int({ about: 'connections at a time; beyond, new ones are closed at once', min: 1, max: 2 ** 20, default: 1024 }),
+  connections: int({ about: 'connections at a time, half of them at most of one user or host; beyond, new ones are closed at once', min: 1, max: 2 ** 20, default: 1024 }),
   'version-timeout': duration({ about: 'time a new connection has to send its Tversion; on a unix socket it may be silent for longer', min: 0.1, default: 10 }),
   'stop-timeout': duration({ about: 'time that clients and translators have to finish when the server stops', min: 0.1, default: 10 }),
 } as const

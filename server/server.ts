@@ -14,7 +14,8 @@ import { listen, parseListen } from './listen.ts'
 import type { Listener } from './listen.ts'
 import { LockTable } from './locks.ts'
 import { Namespace } from './namespace.ts'
-import { inheritedPeer, peerOf } from './peer.ts'
+import { inheritedPeer, mayClaim, peerOf } from './peer.ts'
+import type { Peer } from './peer.ts'
 import { Session } from './session.ts'
 import type { Shared } from './session.ts'
 import type { AttachRules } from './users.ts'
@@ -114,11 +115,22 @@ class Running implements Server {
     }, this.limits['version-timeout'] * 1000)
     timer.unref()
     this.#sessions.add(session)
+    void peer.then((peer) => this.#admitted(session, peer))
     try { session.connection = new Connection(session, (onread) => adopt(socket, onread)) } catch (e) {
       this.log.warn({ url, err: e }, 'a connection could not be taken over')
       socket.destroy()
       session.onGone()
     }
+  }
+
+  /** Of all connections one user (or host) has half at most, so that there are some for others: but for those who may claim to be anybody. */
+  #admitted(session: Session, peer: Peer): void {
+    if (mayClaim(peer, 0) || !this.#sessions.has(session)) return
+    const who = peer.uid ?? peer.address ?? 'unknown'
+    session.who = who
+    let count = 0
+    for (const each of this.#sessions) if (each.who === who) count++
+    if (count > this.limits.connections / 2) session.connection.destroy(`more than half of ${this.limits.connections} connections would be those of ${typeof who === 'number' ? 'uid ' : ''}${who}`)
   }
 
   /** Sessions whose requests settled in this turn answer together: one write each. */

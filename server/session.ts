@@ -56,6 +56,8 @@ export class Session implements Receiver {
   readonly fids = new Map<number, Fid>()
   /** Handles that are open, bytes of extended attributes held. */
   handles = 0
+  /** Whose connection it is, once that is known: a uid, or an address. */
+  who: number | string | undefined
   xattrBytes = 0
   connection!: Connection
   #versioned = false

@@ -1,11 +1,12 @@
 // The network lies: what a hostile client may send, and what must not come of it.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { Server as NetServer } from 'node:net'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { Server as NetServer, connect } from 'node:net'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { File, NOFID, NONUNAME, putDirent } from 'ninep'
+import { File, NOFID, NONUNAME, direntsOf, putDirent } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ForwardHandle, ForwardNode, ForwardTranslator } from '../translators/forward.ts'
@@ -109,6 +110,42 @@ test('one who claims a thousand names keeps no one else from coming in', async (
   await within(2.5, 'attach', other.attach(0, '', process.getuid!() || 54_321))
   raw.socket.destroy()
   await other.end()
+  await server.stop()
+})
+
+asRoot('one user has half of all connections and no more', async () => {
+  chmodSync(folder, 0o755)
+  const url = `unix:${folder}/${count++}`, log = new Kept()
+  const server = await serve({ listen: [`${url}?mode=0666`], namespace: new Map([['/', await brick('/')]]), limits: { connections: 8 }, log })
+  const sockets: Socket[] = []
+  process.seteuid!(1000)                                    // what SO_PEERCRED tells is who connected
+  try { for (let i = 0; i < 8; i++) sockets.push(connect(url.slice(5)).on('error', () => {})) } finally { process.seteuid!(0) }
+  for (let i = 0; i < 100 && server.connections !== 4; i++) await sleep(10)
+  assert.is(server.connections, 4)
+  assert.match(JSON.stringify(log.warnings), /uid 1000/)
+  await alive(url)
+  for (const socket of sockets) socket.destroy()
+  await server.stop()
+})
+
+test('a listing leaves the loop to others after 64 KiB', async () => {
+  const { server, url } = await stand(await brick('/'))
+  const raw = await Raw.versioned(url, MiB)
+  await raw.attach(0)
+  for (let i = 0; i < 400; i++) await raw.mkdir(0, String(i).padEnd(250, '.'))
+  await raw.walk(0, 1)
+  await raw.open(1)
+  let entries = 0
+  for (let offset = 0n; ;) {
+    const { data } = await raw.ok('Treaddir', { fid: 1, offset, count: MiB })
+    if (data.length === 0) break
+    assert.ok(data.length <= 64 * 1024)
+    const some = direntsOf(data)
+    entries += some.length
+    offset = some.at(-1)!.cookie
+  }
+  assert.is(entries, 402)
+  await raw.end()
   await server.stop()
 })
 

@@ -15,6 +15,8 @@ import { NOTHING, checkName, directory, keep, mayChange, qidOf, rights } from '.
 import type { Handlers } from './handlers.ts'
 
 const HEAD = 11
+/** Bytes of one Rreaddir at most: a listing is made in one turn of the loop, and what stands in the way of others must be short. */
+const LISTING = 64 * 1024
 /** What a translator is told of how to open; the rest of Linux's bits is the client's own business. */
 const OPEN = O.ACCMODE | O.TRUNC | O.APPEND | O.NONBLOCK | O.SYNC | O.NOATIME
 
@@ -52,7 +54,7 @@ export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Tr
     const fid = session.file(number, 'readdir')
     if (!fid.file.isDirectory) throw errno('ENOTDIR', 'readdir')
     const handle = opened(fid, O.RDONLY, 'readdir')
-    const into = payload(session, fid, request, Math.min(count, session.msize - HEAD))
+    const into = payload(session, fid, request, Math.min(count, session.msize - HEAD, LISTING))
     return keep(fid.file, lent(session, fid, request, () => drive(list(session, fid, handle, offset, into, request))))
   },
 
