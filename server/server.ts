@@ -2,6 +2,7 @@
 
 import { closeSync } from 'node:fs'
 import { Socket } from 'node:net'
+import { silent } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import type { Translator } from '../translators/translator.ts'
 import { dupCloexec } from '../translators/sys.ts'
@@ -44,8 +45,6 @@ export interface Server extends AsyncDisposable {
   /** Ends all connections at once, whatever is under way: then stop() has nothing to wait for. */
   stopNow(): void
 }
-
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** Starts serving. Throws an Error that names the place and the remedy; then nothing is left running, the translators neither. */
 export async function serve(config: ServerConfig): Promise<Server> {

@@ -7,7 +7,7 @@ import { blobsOf } from '../translators/blobs.ts'
 import { Chance } from '../translators/fault/chance.ts'
 import { crash, fault } from '../translators/fault/fault.ts'
 import { memory } from '../translators/memory/memory.ts'
-import { BadOption } from '../translators/options.ts'
+import { BadOption, describe, reconfigure } from '../translators/options.ts'
 import type { Awaitable, Node, Translator } from '../translators/translator.ts'
 
 const root = { uid: 0, gid: 0 }
@@ -124,7 +124,7 @@ test('a delay holds what it befalls, and ends when the call is aborted', async (
   const start = performance.now()
   await read(t, '/f')
   assert.ok(performance.now() - start > 45)
-  await t.reconfigure!({ delay: '60s', ops: 'read' })
+  await reconfigure(t, { delay: '60s' })
   await at(t, '/f', async (node) => {
     await using handle = await node.open(O.RDONLY)
     let abort = () => {}
@@ -165,12 +165,18 @@ test('the disk is full after so many bytes, until it is told otherwise', async (
     assert.is(await handle.write(new Uint8Array(6000), 6000), 4000)
     await fails('ENOSPC', () => handle.write(new Uint8Array(1), 0))
     await fails('ENOSPC', () => mkdir(t, '/d'))
-    await t.reconfigure!({})
+    await reconfigure(t, { 'full-after': '1GiB' })
     assert.is(await handle.write(new Uint8Array(6000), 6000), 6000)
   })
 })
 
 const dropping = async () => fault({ 'drop-unsynced': true }, await memory({}))
+
+test('what was lost can not be known later: drop-unsynced wants a new instance', async () => {
+  await using t = await fault({}, await memory({}))
+  assert.is(await reconfigure(t, { 'drop-unsynced': 'on' }), false)
+  assert.is(describe(t).options['drop-unsynced'], false)
+})
 
 test('write, fsync, write, crash: the first is there, the second is not', async () => {
   await using t = await dropping()

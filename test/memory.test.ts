@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert'
 import { ACL_ACCESS, ACL_DEFAULT, formatAcl, parseAcl } from '../translators/acl.ts'
 import { Arena } from '../translators/memory/arena.ts'
 import { memory } from '../translators/memory/memory.ts'
+import { describe, reconfigure } from '../translators/options.ts'
 import { Pages } from '../translators/memory/pages.ts'
 import { Space } from '../translators/memory/space.ts'
 import type { Awaitable, DirSink, Handle, Node, Translator } from '../translators/translator.ts'
@@ -271,14 +272,16 @@ test('limits can be changed while it runs, below what is held too', async () => 
   await using dir = await t.attach('')
   await using h = await file(dir, 'f')
   await h.write(new Uint8Array(65536), 0)
-  assert.ok(await t.reconfigure!({ size: '16KiB', inodes: 1 }))
+  assert.ok(await reconfigure(t, { size: '16KiB', inodes: 1 }))
   const { bfree, ffree } = await dir.statfs()
   assert.equal([bfree, ffree], [0, 0])
   await fails('ENOSPC', () => h.write(new Uint8Array(1), 65536))
   await h.write(new Uint8Array(65536), 0)
   await fails('ENOSPC', () => dir.mkdir('d', 0o755, root))
-  await t.reconfigure!({ size: '1MiB' })
+  await reconfigure(t, { size: '1MiB' })
   assert.is(await h.write(new Uint8Array(9), 65536), 9)
+  await fails('ENOSPC', () => dir.mkdir('d', 0o755, root)) // inodes stays as it was
+  assert.equal(describe(t).options.inodes, 1)
 })
 
 test('a default ACL is inherited, and chmod moves the mask', async () => {

@@ -34,9 +34,10 @@ export interface Log {
 export interface Env {
   readonly name: string                                   // for logs and metrics: '/vault: crypt'
   readonly log: Log
-  readonly state?: string                                 // a folder of its own, outliving restarts; absent: none was given
+  readonly state?: string                                 // a folder of its own, outliving restarts, to be made where it is not there; absent: none was given
 }
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
+/** Hears nothing. */
+export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** An option that does not read. The message is the whole sentence: what was wrong, what to write instead. */
 export class BadOption extends Error {
@@ -80,6 +81,17 @@ export function translator<const O extends Options, A extends Arity>(definition:
   }
   const factory = (options: Given<O>, ...children: Children<A>) => start(options as Record<string, unknown>, children, { name: definition.name, log: silent })
   return Object.assign(factory, { definition, start })
+}
+
+/**
+ * Changes options of a running translator and leaves the others as they are: true. false: only a new instance can.
+ * BadOption, and nothing has changed. TypeError as describe.
+ */
+export async function reconfigure(translator: Translator, given: Readonly<Record<string, unknown>>): Promise<boolean> {
+  const found = describe(translator), options = parseOptions(found.definition, { ...found.options, ...given })
+  if (!await translator.reconfigure?.(options)) return false
+  running.set(translator, { ...found, options })
+  return true
 }
 
 /** Throws BadOption where a translator has too few or too many children. */

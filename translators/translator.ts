@@ -5,9 +5,15 @@
 // into these calls, checks names, flags and permission before it makes them, and keeps the order that is promised
 // below; clients never see a translator's errors but as errnos.
 //
-// Rules said once: nobody keeps memory that was lent; nobody alters memory that was given; every node and handle is
-// closed once by who asked for it; a method may answer at once or by a promise; a refusal is a thrown errno (ninep),
-// anything else thrown is a bug and reaches the client as EIO.
+// Rules said once: nobody keeps memory that was lent; nobody alters memory that was given; a method may answer at once
+// or by a promise; a refusal is a thrown errno (ninep), anything else thrown is a bug and reaches the client as EIO.
+//
+// Lives: every node and handle is closed once, by who asked for it, when no call on it is under way, and is not called
+// after. None of them keeps another: a handle outlives its node, a node its names and the node it was walked from. What
+// was unlinked goes on answering while a node or handle of it is open, with nlink 0: that is how the server knows. What
+// close() throws tells of something lost, and it is closed all the same: a handle's error is the reply to Tclunk, a
+// node's a line in the log. A translator is closed last, synced before; a server that stops waits only so long, and
+// then closes it over the nodes and handles that are left, and the calls at work on them: those fail, and harm nothing.
 
 import type { Attr, Flock, LockStatus, Qid, SetAttr, StatFs, Time } from 'ninep'
 import type { Arity, Children, Env, Options, Values } from './options.ts'
@@ -28,32 +34,42 @@ export interface Call { readonly aborted: boolean; onAbort(f: () => void): void 
 /** What Node.at understands. */
 export interface SnapshotInfo { readonly name: string; readonly time: Time }
 
-/** A running file service: a brick, or a layer over children. Closing it syncs it, then closes them. */
+/**
+ * A running file service: a brick, or a layer over children. Closing it syncs it, then closes them: they are its own from
+ * when it has started. A brick serves files or blobs, one of the two: the other face may refuse with EBUSY or ENOTEMPTY.
+ */
 export interface Translator extends AsyncDisposable {
   readonly name: string                                   // as the config has it: 'shard'
-  attach(aname: string): Awaitable<Node>                  // its root. Nodes are free of users: the server has checked
+  /** Its root, for '' and '/': a node anew each time, free of users, for the server has checked. Any other name is
+   *  ENOENT, but where a translator has more trees than one (remote). */
+  attach(aname: string): Awaitable<Node>
   sync(): Awaitable<void>                                 // all that completed before this call survives power loss
   blobs?(): Blobs                                         // its flat face, for trees above; blobsOf(root) where absent
   snapshots?(): AsyncIterable<SnapshotInfo>               // what Node.at understands; a layer passes it on
-  reconfigure?(options: unknown): Awaitable<boolean>      // fsysopts; false: only a new instance can
+  reconfigure?(options: Values<Options>): Awaitable<boolean>   // fsysopts: all of them, parsed; false: only a new instance can
   close(): Awaitable<void>
 }
 
 /**
  * One file: not a path, so it survives renameat and unlinkat. Ends at close().
- * Two nodes are the same file if volume and qid.path are equal; a layer over several children keeps that true.
+ * Two nodes are the same file if volume and qid.path are equal; a layer over several children keeps that true. Where a
+ * path may come to be another file's, attr.gen tells them apart (asked for by Attrs.GEN); where it never does, gen may be 0n.
  * Methods are 9P2000.L messages without the T. Unless the definition says `concurrent`, the server runs them as
  * marked: [r] beside other [r] of that node; [w] alone in that directory; unmarked, beside anything; never one file's
- * call behind another's. Names never hold '/' or NUL and are never '', '.' or '..'. What it can't: EOPNOTSUPP.
+ * call behind another's. Handles are not marked: their calls come side by side. Names never hold '/' or NUL and are
+ * never '', '.' or '..'. What it can't: EOPNOTSUPP.
  */
 export interface Node extends AsyncDisposable {
   readonly volume: Volume
-  readonly qid: Qid                                       // type and path are for life; version moves with content
-  walk(name: string): Awaitable<Node>                     // [r] ENOENT ENOTDIR
-  parent(): Awaitable<Node>                               // of a directory; the root is its own
+  /** type and path are for life; version moves with content. The same object from two nodes says that they are the same
+   *  file, and spares the server to ask both for their gen at each walk: so one that is kept with the file, made anew
+   *  when the version moves, and never shared by two files. */
+  readonly qid: Qid
+  walk(name: string): Awaitable<Node>                     // [r] ENOENT ENOTDIR; a symlink itself
+  parent(): Awaitable<Node>                               // of a directory, else ENOTDIR; the root is its own
   at(snapshot: string): Awaitable<Node>                   // this file as it was: read-only; ENOENT: not there then
-  getattr(mask: number): Awaitable<Attr>                  // [r] attr.valid covers mask where it can; acl comes along
-  setattr(attr: SetAttr): Awaitable<void>                 // [w] only the fields present
+  getattr(mask: number): Awaitable<Attr>                  // [r] attr.valid covers mask where it can, and may say more
+  setattr(attr: SetAttr): Awaitable<void>                 // [w] only the fields present; what is refused, before anything is changed
   open(flags: number, call?: Call): Awaitable<Handle>     // [r] EISDIR EROFS ELOOP; O_TRUNC empties, O_CREAT is not here
   /** Always exclusive: EEXIST. mode: permission bits 07777; a default ACL of the directory is inherited by what is made here. */
   create(name: string, flags: number, mode: number, owner: Owner): Awaitable<Created>  // [w]
@@ -66,6 +82,8 @@ export interface Node extends AsyncDisposable {
   unlinkat(name: string, flags: number, expect?: bigint): Awaitable<void>  // [w] ESTALE: the name is not that qid.path now
   readlink(): Awaitable<string>                           // EINVAL: no symlink
   statfs(): Awaitable<StatFs>
+  // ACLs are the xattrs system.posix_acl_*. Who keeps them keeps them in step: with the mode at setxattr and setattr, and
+  // in what is made below a directory (acl.ts has the rules). Who has none says EOPNOTSUPP.
   getxattr(name: string): Awaitable<Uint8Array>           // ENODATA EOPNOTSUPP
   setxattr(name: string, value: Uint8Array, flags: number): Awaitable<void>   // EEXIST ENODATA E2BIG ENOSPC
   listxattr(): Awaitable<string[]>
@@ -89,29 +107,32 @@ export interface Handle extends AsyncDisposable {
   getattr(mask: number): Awaitable<Attr>                  // as the node's, and still when that is unlinked
   setattr(attr: SetAttr): Awaitable<void>                 // a size needs a handle that may write
   fsync(dataOnly: boolean, call?: Call): Awaitable<void>  // throws, once per handle, what failed after a reply
-  lock?(want: Flock, call?: Call): Awaitable<LockStatus>  // only where locks live below (remote); else the server's table
+  lock?(want: Flock, call?: Call): Awaitable<LockStatus>  // only where locks live below (remote), where close() gives them back; else the server's table
   getlock?(want: Flock): Awaitable<Flock>
   close(): Awaitable<void>
 }
-/** Takes directory entries. path: the entry's Qid.path in the directory's volume; type: a Dt value. false: full, and
- *  this entry was not taken. The server's writes Rreaddir in place. */
+/** Takes directory entries, until readdir settles. path: the entry's Qid.path in the directory's volume; type: a Dt value;
+ *  a name as bytes is read at once. false: full, and this entry was not taken. The server's writes Rreaddir in place. */
 export interface DirSink {
   add(path: bigint, type: number, cookie: bigint, name: string | Uint8Array, attr?: Attr): boolean
 }
 
-/** Immutable byte strings by id: what a tree keeps its data in. No names, no owners, no permission. */
+/**
+ * Immutable byte strings by id: what a tree keeps its data in. No names, no owners, no permission. Calls come side by side;
+ * they end with the translator, and there is nothing to close.
+ */
 export interface Blobs {
   put(id: BlobId, bytes: readonly Uint8Array[], call?: Call): Awaitable<void>   // whole or not at all; a fresh id (else EEXIST); <= 64 MiB (EFBIG)
   get(id: BlobId, into: Uint8Array, offset: number, call?: Call): Awaitable<Uint8Array>   // as Handle.read; ENOENT EIO
   drop(ids: readonly BlobId[]): Awaitable<void>           // absent ones are no error
-  list(after: BlobId | null, max: number): Awaitable<{ id: BlobId; size: number }[]>      // by id, ascending; for gc, fsck, healing
-  /** Small (<= 1 MiB), named, replaced whole: superblock, log segments. expect: what must stand there now (empty: nothing), else ESTALE.
+  list(after: BlobId | null, max: number): Awaitable<{ id: BlobId; size: number }[]>      // by id, ascending; none: no more. For gc, fsck, healing
+  /** Small (<= 1 MiB, else EFBIG), named, replaced whole: superblock, log segments. expect: what must stand there now (empty: nothing), else ESTALE.
    *  Names: 1 to 200 of [A-Za-z0-9._-], not beginning with a dot; else EINVAL. */
   putRecord(name: string, bytes: Uint8Array, expect?: Uint8Array): Awaitable<void>
   getRecord(name: string): Awaitable<Uint8Array>          // ENOENT
   listRecords(prefix: string): Awaitable<string[]>        // ascending
   dropRecord(name: string): Awaitable<void>               // absent is no error
-  sync(): Awaitable<void>                                 // all puts and drops before it survive power loss
+  sync(): Awaitable<void>                                 // all changes that completed before it survive power loss
 }
 /** 16 bytes, never used twice. */
 export type BlobId = Uint8Array
@@ -122,6 +143,5 @@ export interface Definition<O extends Options, A extends Arity> {
   readonly children: A                                    // 0: a brick; 1: a layer; 'many'
   readonly options: O                                     // each with about, default and parse
   readonly concurrent?: boolean                           // true: takes all calls at once and orders them itself
-  readonly exclusive?: (options: Values<O>) => string[]   // what only one instance may hold: 'leveldb:state/vault'
-  start(options: Values<O>, children: Children<A>, env: Env): Awaitable<Translator>
+  start(options: Values<O>, children: Children<A>, env: Env): Awaitable<Translator>   // where it throws, the children stay the caller's
 }

@@ -4,7 +4,7 @@
 import { errno, errnos, O } from 'ninep'
 import type { Attr, Code, SetAttr, StatFs } from 'ninep'
 import { after, ForwardHandle, ForwardNode } from '../forward.ts'
-import { BadOption, choice, duration, flag, int, nearest, parseOptions, rate, size, text, translator } from '../options.ts'
+import { BadOption, choice, duration, flag, int, nearest, rate, size, text, translator } from '../options.ts'
 import type { Values } from '../options.ts'
 import type { Awaitable, Blobs, Call, Created, DirSink, Handle, Node, Owner, SnapshotInfo, Translator } from '../translator.ts'
 import { FaultBlobs } from './blobs.ts'
@@ -77,8 +77,7 @@ export class Fault implements Translator {
   }
   get tornRate(): number { return this.#values['torn-rate'] }
   /** All but drop-unsynced, which needs to know all since the start. Draws and the count of bytes begin again. */
-  reconfigure(given: unknown): boolean {
-    const values = parseOptions(fault.definition, given as Record<string, unknown>)
+  reconfigure(values: Values<typeof options>): boolean {
     if (values['drop-unsynced'] !== this.#values['drop-unsynced']) return false
     this.#set(values)
     return true

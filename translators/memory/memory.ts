@@ -7,7 +7,7 @@ import { AT_REMOVEDIR, direntType, errno, NAME_MAX, nameLength, O, S } from 'nin
 import type { Attr, Qid, SetAttr, StatFs } from 'ninep'
 import { ACL_DEFAULT, inherit } from '../acl.ts'
 import { now } from '../clock.ts'
-import { int, parseOptions, size, translator } from '../options.ts'
+import { int, size, translator } from '../options.ts'
 import type { Values } from '../options.ts'
 import type { Blobs, Created, DirSink, Handle, Node, Owner, Translator, Volume } from '../translator.ts'
 import { BLOCK } from './arena.ts'
@@ -71,10 +71,9 @@ class Memory implements Translator {
   sync(): void {}
   blobs(): Blobs { return this.#flat }
   /** size and inodes can change; to less than what is held, too: then nothing is added until enough is gone. */
-  reconfigure(given: unknown): boolean {
-    const values = parseOptions(memory.definition, given as Record<string, unknown>)
-    this.space.size = values.size
-    this.space.inodes = values.inodes
+  reconfigure({ size, inodes }: Values<typeof options>): boolean {
+    this.space.size = size
+    this.space.inodes = inodes
     return true
   }
   close(): void {}
