@@ -9,11 +9,12 @@ import type { Awaitable, Call, Created, Handle, Node, Owner, Translator, Volume 
 
 /** The same translator with its calls in order. */
 export function ordered(translator: Translator): Translator {
-  const layer: Turns = { volumes: new Map(), renames: new Turn(() => {}) }
+  const layer: Turns = { volumes: new Map(), ranks: new WeakMap(), seen: 0, renames: new Turn(() => {}) }
   return new ForwardTranslator(translator.name, translator, (root) => new OrderedNode(root, layer))
 }
 
-interface Turns { readonly volumes: Map<Volume, Map<bigint, Turn>>; readonly renames: Turn }
+/** ranks: an order of volumes, that of their first rename. */
+interface Turns { readonly volumes: Map<Volume, Map<bigint, Turn>>; readonly ranks: WeakMap<Volume, number>; seen: number; readonly renames: Turn }
 
 /** A queue of readers and writers, first come first served; `idle` is called when nobody holds or waits. */
 class Turn {
@@ -67,12 +68,19 @@ class OrderedNode extends ForwardNode<Turns> {
   override link(target: Node, name: string): Awaitable<void> { return inTurn(() => this.#turn, true, () => super.link(target, name)) }
   override unlinkat(name: string, flags: number, expect?: bigint): Awaitable<void> { return inTurn(() => this.#turn, true, () => super.unlinkat(name, flags, expect)) }
 
+  /** Whether this directory's turn is taken first: everybody asks in the same order. */
+  #before(other: Node): boolean {
+    if (other.volume === this.volume) return this.qid.path < other.qid.path
+    const { layer } = this, { ranks } = layer
+    for (const volume of [this.volume, other.volume]) if (!ranks.has(volume)) ranks.set(volume, layer.seen++)
+    return ranks.get(this.volume)! < ranks.get(other.volume)!
+  }
   override async renameat(name: string, dir: Node, newName: string, expect?: bigint): Promise<void> {
     const other = this.unwrap(dir, 'renameat')
     const rename = () => super.renameat(name, dir, newName, expect)
     const inBoth = () => {
       if (other.volume === this.volume && other.qid.path === this.qid.path) return inTurn(() => this.#turn, true, rename)
-      const [first, second] = this.qid.path < other.qid.path ? [this, dir as OrderedNode] : [dir as OrderedNode, this]
+      const [first, second] = this.#before(other) ? [this, dir as OrderedNode] : [dir as OrderedNode, this]
       return inTurn(() => first.#turn, true, () => inTurn(() => second.#turn, true, rename))
     }
     // Two directories that moved into each other at the same time would make a loop.
