@@ -98,6 +98,4 @@ export class Files<T> {
     paths.delete(file.qid.path)
     if (paths.size === 0) this.#volumes.delete(file.volume)
   }
-  /** How many files have a T now. */
-  get size(): number { let n = 0; for (const paths of this.#volumes.values()) n += paths.size; return n }
 }

@@ -4,6 +4,7 @@
 //     conform('rot13', async () => rot13({}, await memory({})))
 
 import { suite } from 'uvu'
+import { ordered } from '../../server/order.ts'
 import { describe } from '../../translators/options.ts'
 import type { Awaitable, Translator } from '../../translators/translator.ts'
 import { acls } from './acls.ts'
@@ -20,7 +21,6 @@ import { large } from './large.ts'
 import { links } from './links.ts'
 import { listings } from './listings.ts'
 import { names } from './names.ts'
-import { ordered } from './ordered.ts'
 import { needs } from './promises.ts'
 import type { Check, Group, Need, World } from './promises.ts'
 import { random } from './random.ts'
