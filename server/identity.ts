@@ -14,6 +14,8 @@ const PREFIXES = 1 << 16
 
 export class Identity {
   #prefixes = new Map<string, number>()
+  /** Who has a label now: two instances of one name are two volumes, and the second is told apart by a number. */
+  #holders = new Map<string, WeakRef<Volume>>()
   #tables = new WeakMap<Volume, { high: bigint; large: Map<bigint, bigint> }>()
   #file: string | undefined
 
@@ -33,12 +35,21 @@ export class Identity {
   /** The number that clients see for a volume's own. ENOSPC after 65 536 volumes. */
   wire(volume: Volume, path: bigint): bigint {
     let table = this.#tables.get(volume)
-    if (!table) this.#tables.set(volume, table = { high: BigInt(this.#prefix(volume.label)) << 40n, large: new Map() })
+    if (!table) this.#tables.set(volume, table = { high: BigInt(this.#prefix(this.#labelOf(volume))) << 40n, large: new Map() })
     if (path < LOW) return table.high | path
     // Numbers of 2^39 and above are where large ones go: a volume that has both kinds would need 2^39 files to meet.
     let low = table.large.get(path)
     if (low === undefined) table.large.set(path, low = LOW - 1n - BigInt(table.large.size))
     return table.high | low
+  }
+
+  #labelOf(volume: Volume): string {
+    for (let n = 1; ; n++) {
+      const label = n === 1 ? volume.label : `${volume.label} (${n})`
+      if (this.#holders.get(label)?.deref()) continue
+      this.#holders.set(label, new WeakRef(volume))
+      return label
+    }
   }
 
   #prefix(label: string): number {

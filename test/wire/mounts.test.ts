@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Identity } from '../../server/identity.ts'
 import { serve } from '../../server/server.ts'
 import type { ServerConfig } from '../../server/server.ts'
 import { attachRules } from '../../server/users.ts'
+import { memory } from '../../translators/memory/memory.ts'
 import type { Translator } from '../../translators/translator.ts'
 import { REMOVEDIR, listing, ls, setattr } from './cases/common.ts'
 import { Raw } from './raw.ts'
@@ -240,6 +242,24 @@ test('a volumes.json that is damaged is refused, named, and left as it is', asyn
     await serving(['/'], { state }, async () => {})
     assert.ok(existsSync(file))
   } finally { rmSync(state, { recursive: true }) }
+})
+
+test('two instances that were given no name of their own show no number twice', () => serving(['/', '/m'], {}, async (raw) => {
+  await raw.walk(0, 1, 'm')
+  await raw.file(0, 'f', 'text')
+  await raw.file(1, 'f', 'text')
+  const found = await Promise.all([['m'], ['f'], ['m', 'f']].map(async (names, i) => paths((await raw.walk(0, 10 + i, ...names)).qids).at(-1)))
+  assert.is(new Set([...found, (await raw.getattr(0)).qid.path]).size, 4)
+}, () => memory({})))
+
+test('numbers of more than 40 bits have a place of their own in their volume, and keep it', () => {
+  const identity = new Identity(), volume = { label: 'a' }, other = { label: 'b' }
+  const numbers = [1n, 2n ** 40n - 2n ** 39n, 2n ** 40n, 2n ** 63n, 2n ** 64n - 1n]
+  const shown = numbers.map((path) => identity.wire(volume, path))
+  assert.is(new Set([...shown, ...numbers.map((path) => identity.wire(other, path))]).size, 10)
+  assert.is(new Set(shown.map((path) => path >> 40n)).size, 1, 'one prefix a volume')
+  assert.ok(shown.every((path) => path < 2n ** 56n), 'the top byte is left to 9pfuse')
+  assert.equal(numbers.map((path) => identity.wire(volume, path)), shown)
 })
 
 test.run()
