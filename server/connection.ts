@@ -6,6 +6,7 @@
 // what the kernel does not take at once stays there, by reference, until the socket drains.
 
 import type { Socket } from 'node:net'
+import { otherEnd } from '../translators/sys.ts'
 
 const SHARED = 256 * 1024, RING = 256 * 1024
 /** A burst with a Twrite of at least this makes the next read land in a ring. */
@@ -43,6 +44,8 @@ export interface Receiver {
   ready(): boolean
   /** The client will send no more, and may still read. */
   ended(): void
+  /** The client will send no more than what waits to be read. */
+  ending(): void
   /** The connection is over: why, if it was not the client's wish. */
   gone(why?: string): void
 }
@@ -154,6 +157,14 @@ export class Connection {
     if (this.#own && !this.#frames(this.#own, this.#have, true)) return
     this.#paused = false
     this.#socket.resume()
+  }
+
+  /** While nothing is read nobody tells us that the client has gone, with all its locks: to be called now and then. */
+  look(): void {
+    if (!this.#paused || this.#closed) return
+    const end = otherEnd((this.#socket as unknown as { _handle: { fd: number } })._handle.fd)
+    if (end === 'gone') this.#over()
+    else if (end === 'ended') this.#receiver.ending()
   }
 
   // Out. Between encoding and flush nothing else runs: the scratch belongs to who encodes.

@@ -15,7 +15,7 @@ export const limitOptions = {
   'xattr-bytes': size({ about: 'bytes of extended attributes held by fids of one connection', min: 64 * KiB, default: 4 * MiB }),
   connections: int({ about: 'connections at a time, half of them at most of one user or host; beyond, new ones are closed at once', min: 1, max: 2 ** 20, default: 1024 }),
   'version-timeout': duration({ about: 'time a new connection has to send its Tversion; on a unix socket it may be silent for longer', min: 0.1, default: 10 }),
-  'stop-timeout': duration({ about: 'time that clients and translators have to finish when the server stops', min: 0.1, default: 10 }),
+  'finish-timeout': duration({ about: 'time that requests have to finish when their client has gone, or the server stops', min: 0.1, default: 10 }),
 } as const
 export type Limits = Values<typeof limitOptions>
 

@@ -46,6 +46,9 @@ export interface Server extends AsyncDisposable {
   stopNow(): void
 }
 
+/** How often connections that are not being read are looked after, milliseconds. */
+const LOOK = 1000
+
 /** Starts serving. Throws an Error that names the place and the remedy; then nothing is left running, the translators neither. */
 export async function serve(config: ServerConfig): Promise<Server> {
   const log = config.log ?? silent, limits: Limits = { ...defaultLimits, ...config.limits }
@@ -86,6 +89,8 @@ class Running implements Server {
   constructor(private readonly namespace: Namespace, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
     this.#shared = { namespace, locks: new LockTable(), gate, limits, log, work: new Work(), later: (session) => this.#finishLater(session) }
   }
+
+  #looks = setInterval(() => { for (const { connection } of this.#sessions) connection.look() }, LOOK).unref()
 
   get urls(): readonly string[] { return this.listeners.map(({ url }) => url) }
   get connections(): number { return this.#sessions.size }
@@ -140,8 +145,9 @@ class Running implements Server {
 
   stop(): Promise<void> { return this.#stopped ??= this.#stop() }
   async #stop(): Promise<void> {
+    clearInterval(this.#looks)
     for (const listener of this.listeners) listener.close()
-    const timer = setTimeout(() => this.#late(), this.limits['stop-timeout'] * 1000)
+    const timer = setTimeout(() => this.#late(), this.limits['finish-timeout'] * 1000)
     try {
       if (this.#sessions.size > 0) {
         const empty = new Promise<void>((resolve) => { this.#empty = resolve })

@@ -70,6 +70,7 @@ export class Session implements Receiver {
   #ended = false
   #gone = false
   #stopping = false
+  #last: NodeJS.Timeout | undefined
   constructor(readonly shared: Shared, readonly peer: Promise<Peer>, readonly name: string) {}
 
   /** Whether anything was agreed yet. */
@@ -347,11 +348,19 @@ export class Session implements Receiver {
 
   ended(): void {
     this.#ended = true
+    this.ending()
     this.#drain()
+  }
+  /** It may wait for its replies, or be dead: a request that never ends must not keep its locks for ever. */
+  ending(): void {
+    if (this.#gone) return
+    const seconds = this.shared.limits['finish-timeout']
+    this.#last ??= setTimeout(() => this.connection.destroy(`its requests were not done ${seconds} s after it had gone`), seconds * 1000)
   }
   gone(why?: string): void {
     if (this.#gone) return
     this.#gone = true
+    clearTimeout(this.#last)
     if (why !== undefined) this.shared.log.warn({ session: this.name, why }, 'connection ended')
     this.#reset()
     this.onGone()

@@ -425,6 +425,7 @@ export function syncfs(fd: number): Promise<void> {
 
 const getsockopt_ = bind('int getsockopt(int fd, int level, int name, size_t value, size_t length)')
 const prlimit_ = bind('int prlimit(int pid, int resource, size_t set, size_t get)')
+const poll_ = bind('int poll(size_t fds, unsigned long count, int timeout)')
 const small = new Words(32)
 
 /** Who made the other end of a connected unix socket, as it was then: getsockopt(SO_PEERCRED). */
@@ -432,6 +433,15 @@ export function peerCredentials(fd: number): { pid: number; uid: number; gid: nu
   small.u32[4] = 12
   if (getsockopt_()(fd, 1, 17, small.address, small.address + 16) < 0) failFd('getsockopt', fd)
   return { pid: small.u32[0]!, uid: small.u32[1]!, gid: small.u32[2]! }
+}
+/** What has become of the other end of a socket that is not being read: 'gone' (closed, or reset), 'ended' (it will send no
+ *  more), or undefined: poll(POLLRDHUP). */
+export function otherEnd(fd: number): 'gone' | 'ended' | undefined {
+  small.u32[0] = fd
+  small.u32[1] = 0x2000
+  if (poll_()(small.address, 1, 0) < 0) failFd('poll', fd)
+  const found = small.u32[1]! >>> 16
+  return found & 0x38 ? 'gone' : found & 0x2000 ? 'ended' : undefined
 }
 /** How many descriptors the process may hold: RLIMIT_NOFILE, with the soft limit raised to the hard one. */
 export function descriptorLimit(): number {

@@ -106,6 +106,31 @@ test('requests: waits for locks do not count, so that what ends them is read', (
   assert.equal((await bad.reply(100)).fields, { status: 0 })
 }))
 
+for (const [end, reads] of [['close', 20], ['reset', 20], ['end', 20], ['end', 3]] as const) {
+  test(`a client that ends by ${end}, with ${reads} requests stuck, of which 4 may be at work, gives its locks back`, () => with2(onSlow, { requests: 4, 'finish-timeout': 0.2 }, async (_bad, good, stand) => {
+    const { control } = stand, raw = await Raw.versioned(end === 'close' ? stand.unix : stand.tcp)
+    await raw.attach(0)
+    await raw.walk(0, 1, 'good')
+    await raw.open(1, 2)
+    const lock = { fid: 1, type: 1, start: 0n, length: 0n, procId: 1, clientId: 'c' }
+    await raw.ok('Tlock', { ...lock, flags: 0 })
+    const go = control.stop('read')
+    for (let i = 0; i < reads; i++) raw.send('Tread', 100 + i, { fid: 1, offset: 0, count: 10 })
+    await control.stopped('read', Math.min(reads, 4))
+    good.send('Tlock', 100, { ...lock, flags: 1 })
+    await good.getattr(1)
+    if (end === 'close') raw.socket.destroy()
+    else if (end === 'reset') raw.reset()
+    else raw.socket.end()
+    const begun = performance.now()
+    assert.equal((await good.reply(100)).fields, { status: 0 })
+    assert.ok(performance.now() - begun < 2500)
+    go()
+    raw.socket.destroy()
+    await good.ok('Tlock', { ...lock, type: 2, flags: 0 })
+  }))
+}
+
 test('bytes in flight: a segment full of Treads of a mebibyte each, whose replies nobody takes', () => with2(onMemory, { 'bytes-in-flight': 2 * MiB }, async (bad, good) => {
   await bad.create(0, 1, 'big', Buffer.alloc(MiB, 'x'))
   const before = memory()

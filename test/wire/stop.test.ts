@@ -87,8 +87,8 @@ test('what clients that are gone had begun is waited for', async () => {
   await stand.stop()
 })
 
-test('who does not take his replies, and a translator that hangs, are given up after stop-timeout', async () => {
-  const { stand, control, closed } = await standing({ 'stop-timeout': 0.3 })
+test('who does not take his replies, and a translator that hangs, are given up after finish-timeout', async () => {
+  const { stand, control, closed } = await standing({ 'finish-timeout': 0.3 })
   const deaf = await Raw.versioned(stand.tcp, 1048600), raw = await Raw.versioned(stand.unix)
   await deaf.attach(0)
   await deaf.create(0, 1, 'f', Buffer.alloc(2 ** 20, 'x'))
