@@ -20,9 +20,20 @@ export const MAX_BLOB = 64 * 2 ** 20
 export const MAX_RECORD = 2 ** 20
 const FORMAT = 'ninefold blobs 1'
 
+/** Whether this may name a record. */
+export function isRecordName(name: string): boolean { return /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/.test(name) }
 /** EINVAL unless this may name a record. */
-export function checkRecordName(name: string, op: string): void {
-  if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/.test(name)) throw errno('EINVAL', op, name)
+export function checkRecordName(name: string, op: string): void { if (!isRecordName(name)) throw errno('EINVAL', op, name) }
+/** ESTALE unless what stands in a record's place is what was expected, if anything was. An empty one expects none. */
+export function checkExpected(there: Uint8Array | undefined, expect: Uint8Array | undefined, name: string): void {
+  if (!expect) return
+  if (expect.length === 0 ? there !== undefined : !there || Buffer.compare(there, expect) !== 0) throw errno('ESTALE', 'putRecord', name)
+}
+/** A blob's id as 32 hex digits, which sort as ids do. EINVAL: it is not of 16 bytes. */
+export function hexOf(id: BlobId, op: string): string {
+  const hex = Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('hex')
+  if (hex.length !== 32) throw errno('EINVAL', op, hex)
+  return hex
 }
 
 const faces = new WeakMap<Translator, Awaitable<Blobs>>()
@@ -88,7 +99,7 @@ class FileBlobs implements Blobs {
     checkRecordName(name, 'putRecord')
     if (bytes.length > MAX_RECORD) throw errno('EFBIG', 'putRecord', name)
     await this.#afterRecords(async () => {
-      if (expect && Buffer.compare(await this.#record(name) ?? new Uint8Array(0), expect) !== 0) throw errno('ESTALE', 'putRecord', name)
+      if (expect) checkExpected(await this.#record(name), expect, name)
       await this.#write('records', name, [bytes], false)
     })
   }
@@ -320,11 +331,5 @@ async function readAll(handle: Handle, into: Uint8Array, offset: number, call?: 
 }
 
 function folderOf(hex: string): string { return `blobs/${hex.slice(0, 4)}/${hex.slice(4, 30)}` }
-/** EINVAL: not 16 bytes. */
-function hexOf(id: BlobId, op: string): string {
-  const hex = Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('hex')
-  if (hex.length !== 32) throw errno('EINVAL', op, hex)
-  return hex
-}
 /** ENOENT is an answer. */
 function absent(e: unknown): undefined { if (!isErrno(e, 'ENOENT')) throw e }

@@ -241,6 +241,8 @@ const promises: Readonly<Record<string, (world: World) => Promise<void>>> = {
   'a record is replaced only where what is expected stands: ESTALE': async ({ blobs }) => {
     await blobs.putRecord('r', text('one'), new Uint8Array(0))
     await fails('ESTALE', () => blobs.putRecord('r', text('two'), new Uint8Array(0)))
+    await blobs.putRecord('empty', new Uint8Array(0))
+    await fails('ESTALE', () => blobs.putRecord('empty', text('two'), new Uint8Array(0))) // it is there, and nothing was expected
     for (const wrong of ['two', 'on', 'onee', 'One']) await fails('ESTALE', () => blobs.putRecord('r', text('two'), text(wrong)))
     same(await blobs.getRecord('r'), text('one'))
     await blobs.putRecord('r', text('two'), text('one'))

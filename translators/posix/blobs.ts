@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import { errno, isErrno } from 'ninep'
+import { checkExpected, checkRecordName, hexOf, isRecordName, MAX_BLOB, MAX_RECORD } from '../blobs.ts'
 import { after as then } from '../forward.ts'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
@@ -20,7 +21,6 @@ const VERSION = 1
 const MAGIC = Buffer.from('9fblob1\n')
 /** magic[8] length[8] id[16] */
 const HEAD = 32
-const BLOB_MAX = 64 * 2 ** 20, RECORD_MAX = 2 ** 20
 /** What is written in one turn; more goes through the thread pool. */
 const LONG = 2 ** 20
 /** With more files than this to make durable, the whole file system is cheaper. */
@@ -43,8 +43,8 @@ export class PosixBlobs implements Blobs {
 
   put(id: BlobId, bytes: readonly Uint8Array[]): Awaitable<void> {
     const size = bytes.reduce((sum, part) => sum + part.length, 0)
-    if (size > BLOB_MAX) throw errno('EFBIG', 'put')
-    const name = nameOf(id), head = Buffer.alloc(HEAD)
+    if (size > MAX_BLOB) throw errno('EFBIG', 'put')
+    const name = hexOf(id, 'put'), head = Buffer.alloc(HEAD)
     MAGIC.copy(head)
     head.writeBigUInt64LE(BigInt(size), 8)
     head.set(id, 16)
@@ -64,7 +64,7 @@ export class PosixBlobs implements Blobs {
     })
   }
   get(id: BlobId, into: Uint8Array, offset: number): Awaitable<Uint8Array> {
-    const name = nameOf(id)
+    const name = hexOf(id, 'get')
     return this.#in(() => {
       const fd = this.#fanned(name, false, (folder) => sys.openat(folder, name, sys.Open.RDONLY | sys.Open.NOFOLLOW | sys.Open.NONBLOCK))
       return guarded(fd, () => then(this.#read(fd, Buffer.alloc(HEAD), 0), (head) => {
@@ -79,7 +79,7 @@ export class PosixBlobs implements Blobs {
   drop(ids: readonly BlobId[]): Awaitable<void> {
     return this.#in(async () => {
       await Promise.all(ids.map(async (id) => {
-        const name = nameOf(id)
+        const name = hexOf(id, 'drop')
         this.#files.delete(name)
         await this.#unlink(name)
       }))
@@ -96,7 +96,7 @@ export class PosixBlobs implements Blobs {
     }
   }
   async list(after: BlobId | null, max: number): Promise<{ id: BlobId; size: number }[]> {
-    const from = after ? nameOf(after) : '', found: { id: BlobId; size: number }[] = []
+    const from = after ? hexOf(after, 'list') : '', found: { id: BlobId; size: number }[] = []
     const { blobs } = await this.#open()
     const fans = (await this.#entries(blobs)).filter((fan) => /^[0-9a-f]{2}$/.test(fan) && fan >= from.slice(0, 2)).sort()
     for (const fan of fans) {
@@ -113,8 +113,8 @@ export class PosixBlobs implements Blobs {
   }
 
   async putRecord(name: string, bytes: Uint8Array, expect?: Uint8Array): Promise<void> {
-    checkRecord(name)
-    if (bytes.length > RECORD_MAX) throw errno('EFBIG', 'putRecord', name)
+    checkRecordName(name, 'putRecord')
+    if (bytes.length > MAX_RECORD) throw errno('EFBIG', 'putRecord', name)
     const { records, temporary } = await this.#open()
     const made = this.#temporary(), fd = create(temporary, made)
     try {
@@ -137,18 +137,18 @@ export class PosixBlobs implements Blobs {
     try { there = readRecord(records, name) } catch (e) {
       if (!isErrno(e, 'ENOENT')) throw e
     }
-    if (expect.length === 0 ? there !== undefined : !there || Buffer.compare(there, expect) !== 0) throw errno('ESTALE', 'putRecord', name)
+    checkExpected(there, expect, name)
   }
   getRecord(name: string): Awaitable<Uint8Array> {
-    checkRecord(name)
+    checkRecordName(name, 'getRecord')
     return this.#in(({ records }) => readRecord(records, name))
   }
   async listRecords(prefix: string): Promise<string[]> {
     const { records } = await this.#open()
-    return (await this.#entries(records)).filter((name) => isRecord(name) && name.startsWith(prefix)).sort()
+    return (await this.#entries(records)).filter((name) => isRecordName(name) && name.startsWith(prefix)).sort()
   }
   dropRecord(name: string): Awaitable<void> {
-    checkRecord(name)
+    checkRecordName(name, 'dropRecord')
     return this.#in(({ records }) => {
       try { sys.unlinkat(records, name, 0) } catch (e) {
         if (!isErrno(e, 'ENOENT')) throw e
@@ -275,17 +275,11 @@ export class PosixBlobs implements Blobs {
   }
 }
 
-function nameOf(id: BlobId): string {
-  if (id.length !== 16) throw errno('EINVAL', 'blob: an id has 16 bytes')
-  return Buffer.from(id.buffer, id.byteOffset, 16).toString('hex')
-}
-function isRecord(name: string): boolean { return /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/.test(name) }
-function checkRecord(name: string): void { if (!isRecord(name)) throw errno('EINVAL', 'record', name) }
 function readRecord(records: number, name: string): Uint8Array {
   const fd = sys.openat(records, name, sys.Open.RDONLY | sys.Open.NOFOLLOW | sys.Open.NONBLOCK)
   try {
     sys.statFd(fd)
-    const bytes = new Uint8Array(Math.min(stat.size, RECORD_MAX))
+    const bytes = new Uint8Array(Math.min(stat.size, MAX_RECORD))
     return bytes.subarray(0, bytes.length ? sys.pread(fd, bytes, 0) : 0)
   } finally { sys.close(fd) }
 }
