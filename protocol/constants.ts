@@ -1,6 +1,8 @@
 // The numbers of the protocol: Linux's generic ones, whatever the host's are. Source: linux/include/net/9p/9p.h,
 // include/uapi/asm-generic/fcntl.h, diod's protocol.md.
 
+import { errno } from './errno.ts'
+
 export const NOTAG = 0xffff
 export const NOFID = 0xffffffff
 export const NONUNAME = 0xffffffff
@@ -11,6 +13,8 @@ export const HEADER = 7
 export const IOHDRSZ = 24
 /** A name on Linux, in bytes. */
 export const NAME_MAX = 255
+/** The target of a symbolic link on Linux, in bytes. */
+export const TARGET_MAX = 4095
 
 /** Qid.type bits. */
 export const QT = { DIR: 0x80, APPEND: 0x40, EXCL: 0x20, MOUNT: 0x10, AUTH: 0x08, TMP: 0x04, SYMLINK: 0x02, LINK: 0x01, FILE: 0 } as const
@@ -52,10 +56,21 @@ export const XATTR_REPLACE = 2
 /** The largest value of an extended attribute on Linux, bytes. */
 export const XATTR_SIZE_MAX = 65536
 
+/** The Qid.type of an entry of this Dt value. */
+export function qidTypeOf(dt: number): number { return dt === Dt.DIR ? QT.DIR : dt === Dt.LNK ? QT.SYMLINK : QT.FILE }
 /** The Qid.type of a file of this mode. */
 export function qidType(mode: number): number {
   const type = mode & S.IFMT
   return type === S.IFDIR ? QT.DIR : type === S.IFLNK ? QT.SYMLINK : QT.FILE
+}
+/** A device's number as Rgetattr carries it, Linux's 32 bits: minor 7..0, major 19..8, the rest of minor 31..20. EINVAL: more than that. */
+export function deviceNumber(major: number, minor: number): number {
+  if (major > 0xfff || minor > 0xfffff) throw errno('EINVAL', 'device', `${major}:${minor}`)
+  return ((minor & 0xff) | major << 8 | (minor & 0xfff00) << 12) >>> 0
+}
+/** Its two parts; of glibc's 64 bits too. */
+export function deviceParts(rdev: bigint): { major: number; minor: number } {
+  return { major: Number((rdev >> 8n & 0xfffn) | (rdev >> 32n & 0xfffff000n)), minor: Number((rdev & 0xffn) | (rdev >> 12n & 0xffffff00n)) }
 }
 /** The Dt value of a file of this mode. */
 export function direntType(mode: number): number { return (mode & S.IFMT) >> 12 }

@@ -1,4 +1,4 @@
-// Bytes of one connection: frames in, replies out. Nothing here knows a message beyond size[4].
+// Bytes of one connection: frames in, replies out. Nothing here knows a message beyond size[4], but that Twrite comes in bulk.
 //
 // In: idle connections share one static read buffer. A frame that is not whole is moved to a buffer of its own, where
 // the rest of it lands; a connection that writes in bulk gets a ring, whose payloads are handed on without a copy.
@@ -6,6 +6,7 @@
 // what the kernel does not take at once stays there, by reference, until the socket drains.
 
 import type { Socket } from 'node:net'
+import { typeOf } from 'ninep'
 import { otherEnd } from '../translators/sys.ts'
 
 const SHARED = 256 * 1024, RING = 256 * 1024
@@ -126,7 +127,7 @@ export class Connection {
         this.loaded = false
         if (!(ready = this.#receiver.ready())) break
       }
-      bulk ||= size >= BULK && bytes[at + 4] === 118
+      bulk ||= size >= BULK && bytes[at + 4] === typeOf.Twrite
       kept = this.#receiver.frame(bytes, at, at + size, stable) || kept
       if (this.#closed) return false
       at += size

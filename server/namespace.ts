@@ -2,7 +2,7 @@
 // one; a File is a file that some fid names, one per identity and mount, so that its node is shared and its place is
 // known however it was reached.
 
-import { Attrs, errno, isErrno } from 'ninep'
+import { Attrs, QT, errno, isErrno } from 'ninep'
 import { describe } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import type { Awaitable, Node, Translator, Volume } from '../translators/translator.ts'
@@ -25,7 +25,7 @@ export class File {
   constructor(readonly mount: Mount, readonly node: Node, readonly wire: bigint) {}
   retain(): this { this.refs++; return this }
   release(): void { if (--this.refs === 0) this.mount.forget(this) }
-  get isDirectory(): boolean { return (this.node.qid.type & 0x80) !== 0 }
+  get isDirectory(): boolean { return isDirectory(this.node) }
 }
 
 /** A path of the served tree with mounts at it or below. file: what stands there, as clients see it. */
@@ -182,11 +182,13 @@ export class Namespace {
   }
 }
 
+function isDirectory({ qid }: Node): boolean { return (qid.type & QT.DIR) !== 0 }
+
 /** What stands at a place: the root of its mount, the directory below, or an empty one made up. */
 async function standing(place: Place, synthetic: Mount): Promise<File> {
   if (place.mount) {
     const root = await place.mount.face.attach('')
-    if (place.children.size && (root.qid.type & 0x80) === 0) throw errno('ENOTDIR', `${place.path}: is a file; nothing can be mounted below it`)
+    if (place.children.size && !isDirectory(root)) throw errno('ENOTDIR', `${place.path}: is a file; nothing can be mounted below it`)
     return place.mount.adopt(root)
   }
   const { parent } = place
@@ -194,7 +196,7 @@ async function standing(place: Place, synthetic: Mount): Promise<File> {
     const name = place.path.slice(place.path.lastIndexOf('/') + 1)
     try {
       const node = await parent.file.node.walk(name)
-      if (node.qid.type & 0x80) return await parent.file.mount.adopt(node)
+      if (isDirectory(node)) return await parent.file.mount.adopt(node)
       await node.close()
       throw errno('ENOTDIR', `${place.path}: is no directory; nothing can be mounted below it`)
     } catch (e) {

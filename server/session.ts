@@ -1,7 +1,7 @@
 // One client: its fids, its requests, its dialect. Frames come from a Connection, calls go to the namespace, replies go
 // back. What each message does stands in handlers/; here is what they share: tags, flush, clunk, the end.
 
-import { HEADER, NOFID, decoders, encoders, errno, errnos, isErrno, nameOf, payloadHead, typeOf } from 'ninep'
+import { HEADER, NOFID, PAYLOAD_HEAD, decoders, encoders, errno, errnos, isErrno, nameOf, payloadHead, typeOf } from 'ninep'
 import type { Fields, Name } from 'ninep'
 import type { Log } from '../translators/options.ts'
 import type { Awaitable } from '../translators/translator.ts'
@@ -153,7 +153,7 @@ export class Session implements Receiver {
       this.#pending.delete(request.tag)
       if (done.error !== undefined) this.#fail(request, entry, done.error)
       else this.#answer(request, entry, done.result)
-      for (const tag of request.flushes ?? []) this.#empty('Rflush', tag)
+      for (const tag of request.flushes ?? []) this.#flushed(tag)
     }
     if (this.#gone) return
     this.connection.flush()
@@ -176,7 +176,7 @@ export class Session implements Receiver {
 
   /** The frame of a payload, which stands in place or elsewhere, in the scratch or in a buffer of its own. */
   #payload(request: Request, got: Uint8Array): void {
-    const { connection } = this, { bytes, at, type, tag } = request, payload = at + 11
+    const { connection } = this, { bytes, at, type, tag } = request, payload = at + PAYLOAD_HEAD
     const inPlace = bytes !== null && got.buffer === bytes.buffer && got.byteOffset === bytes.byteOffset + payload
     const lent = bytes !== null && request.holds > 0
     if (inPlace) {
@@ -186,10 +186,10 @@ export class Session implements Receiver {
       return
     }
     const copy = got.length <= COPY
-    const into = connection.room(11 + (copy ? got.length : 0)), start = connection.at
+    const into = connection.room(PAYLOAD_HEAD + (copy ? got.length : 0)), start = connection.at
     payloadHead(type + 1, tag, got.length, into, start)
-    if (copy) into.set(got, start + 11)
-    connection.wrote(start + 11 + (copy ? got.length : 0))
+    if (copy) into.set(got, start + PAYLOAD_HEAD)
+    connection.wrote(start + PAYLOAD_HEAD + (copy ? got.length : 0))
     if (!copy) connection.send(got)
   }
 
@@ -206,9 +206,9 @@ export class Session implements Receiver {
     const bytes = this.connection.room(11)
     this.connection.wrote(encoders.Rlerror(tag, { ecode }, bytes, this.connection.at))
   }
-  #empty(name: 'Rflush', tag: number): void {
+  #flushed(tag: number): void {
     const bytes = this.connection.room(HEADER)
-    this.connection.wrote(encoders[name](tag, {}, bytes, this.connection.at))
+    this.connection.wrote(encoders.Rflush(tag, {}, bytes, this.connection.at))
   }
 
   // Tversion, Tflush
@@ -241,8 +241,8 @@ export class Session implements Receiver {
       // A flush that waits is flushed by standing behind it.
       for (const { flushes } of this.#pending.values()) if (flushes?.has(oldtag)) { flushes.add(tag); return }
     }
-    for (const earlier of request?.flushes ?? []) this.#empty('Rflush', earlier)
-    this.#empty('Rflush', tag)
+    for (const earlier of request?.flushes ?? []) this.#flushed(earlier)
+    this.#flushed(tag)
   }
 
   /** Ends a request without a reply, if it is one that may: true. Else it was told to hurry. */
@@ -327,9 +327,9 @@ export class Session implements Receiver {
     if (!handle || fid.uses > 0) return
     fid.handle = null
     this.handles--
-
     return handle.close()
   }
+
   // Ends
 
   /** Everything that a client had, as at Tversion and at its end: nothing pending is ever answered. */
@@ -378,4 +378,3 @@ export class Session implements Receiver {
     if (this.#pending.size === 0) this.connection.close()
   }
 }
-

@@ -1,7 +1,8 @@
 // Empty directories that stand where the namespace has a path and no translator has one. Read-only; made by attach.
 
-import { Attrs, S, errno } from 'ninep'
+import { Attrs, NAME_MAX, QT, S, errno } from 'ninep'
 import type { Attr, Qid } from 'ninep'
+import { now } from '../translators/clock.ts'
 import { translator } from '../translators/options.ts'
 import type { Created, Handle, Node, Translator, Volume } from '../translators/translator.ts'
 
@@ -14,14 +15,13 @@ export const Synthetic = translator({
       name: 'namespace',
       attach(path) {
         let qid = made.get(path)
-        if (!qid) made.set(path, qid = { type: 0x80, version: 1, path: BigInt(made.size + 1) })
+        if (!qid) made.set(path, qid = { type: QT.DIR, version: 1, path: BigInt(made.size + 1) })
         return new Empty(volume, qid, born)
       },
       sync() {}, close() {}, async [Symbol.asyncDispose]() {},
     }
   },
 })
-function now() { const ms = Date.now(); return { sec: Math.floor(ms / 1000), nsec: (ms % 1000) * 1e6 } }
 const refuse = (op: string) => (): never => { throw errno('EROFS', op) }
 const unsupported = (op: string) => (): never => { throw errno('EOPNOTSUPP', op) }
 
@@ -37,7 +37,7 @@ class Empty implements Node, Handle {
       atime: born, mtime: born, ctime: born, btime: born, gen: 0n, dataVersion: 0n,
     }
   }
-  statfs() { return { type: 0x01021997, bsize: 4096, blocks: 0, bfree: 0, bavail: 0, files: 0, ffree: 0, fsid: 0n, namelen: 255 } }
+  statfs() { return { type: 0x01021997, bsize: 4096, blocks: 0, bfree: 0, bavail: 0, files: 0, ffree: 0, fsid: 0n, namelen: NAME_MAX } }
   readdir() { return true }
   read(): Uint8Array { throw errno('EISDIR', 'read') }
   fsync() {}

@@ -5,7 +5,7 @@ import * as os from 'node:os'
 import * as path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isErrno } from 'ninep'
+import { deviceNumber, deviceParts, isErrno } from 'ninep'
 import type { Code } from 'ninep'
 import * as sys from '../translators/sys.ts'
 
@@ -115,8 +115,10 @@ test('device numbers are packed as Linux packs them', () => {
   sys.statFd(nothing)
   assert.is(stat.rdev, 0x103)
   sys.close(nothing)
-  assert.is(sys.encodeDevice(0xabc, 0x12345), 0x123abc45)
-  assert.is(sys.encodeDevice(0xfff, 0xfffff), 0xffffffff)
+  assert.is(deviceNumber(0xabc, 0x12345), 0x123abc45)
+  assert.is(deviceNumber(0xfff, 0xfffff), 0xffffffff)
+  for (const [major, minor] of [[0x1000, 0], [0, 0x100000]] as const) refused('EINVAL', 'device', () => deviceNumber(major, minor))
+  assert.equal(deviceParts(0x123abc45n), { major: 0xabc, minor: 0x12345 })
 })
 
 test('names in directories', inFolder((dir, fd) => {

@@ -9,7 +9,7 @@
 
 import * as fs from 'node:fs'
 import { createRequire } from 'node:module'
-import { codeOf, errno, nameOfBytes, putBytes, type Time } from 'ninep'
+import { codeOf, deviceNumber, errno, nameOfBytes, putBytes, type Time } from 'ninep'
 
 type Native = ((...args: (number | bigint | Uint8Array)[]) => number) & { async(...args: unknown[]): void }
 interface Library { func(signature: string): Native }
@@ -94,7 +94,7 @@ export const Open = {
   DSYNC: fs.constants.O_DSYNC, SYNC: fs.constants.O_SYNC, DIRECTORY: fs.constants.O_DIRECTORY, NOFOLLOW: fs.constants.O_NOFOLLOW, PATH: 0x200000,
 } as const
 /** Instead of a directory: the folder the process runs in. */
-export const AT_FDCWD = -100
+const AT_FDCWD = -100
 const O_CLOEXEC = 0x80000
 const AT_SYMLINK_NOFOLLOW = 0x100, AT_SYMLINK_FOLLOW = 0x400, AT_NO_AUTOMOUNT = 0x800, AT_EMPTY_PATH = 0x1000
 
@@ -171,7 +171,7 @@ export const stat = {
   /** The device that the file is on, in one number. */
   get device(): number { return buffer.u32[34]! * 2 ** 32 + buffer.u32[35]! },
   /** The device that the file is: Linux's 32 bits, as 9P carries them. */
-  get rdev(): number { return encodeDevice(buffer.u32[32]!, buffer.u32[33]!) },
+  get rdev(): number { return deviceNumber(buffer.u32[32]!, buffer.u32[33]!) },
   get atime(): Time { return time(16) },
   get mtime(): Time { return time(28) },
   get ctime(): Time { return time(24) },
@@ -187,11 +187,6 @@ export const stat = {
 }
 function seconds(at: number): number { return buffer.u32[at]! + (buffer.u32[at + 1]! | 0) * 2 ** 32 }
 function time(at: number): Time { return { sec: seconds(at), nsec: buffer.u32[at + 2]! } }
-
-/** A device's numbers as Linux packs them in 32 bits: minor 7..0, major 19..8, the rest of minor 31..20. */
-export function encodeDevice(major: number, minor: number): number {
-  return ((minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xfff00) << 12) >>> 0
-}
 
 /** What an open descriptor stands for, in `stat`. */
 export function statFd(fd: number): void {
@@ -242,7 +237,7 @@ const getdents64_ = bind('int64_t getdents64(int fd, void *to, size_t size)')
 export function mkdirat(dir: number, name: string, mode: number): void {
   if (mkdirat_()(dir, one.entry(name, 'mkdir'), mode) < 0) fail('mkdir', name)
 }
-/** device: as encodeDevice. */
+/** device: as deviceNumber. */
 export function mknodat(dir: number, name: string, mode: number, device: number): void {
   if (mknodat_()(dir, one.entry(name, 'mknod'), mode, device) < 0) fail('mknod', name)
 }
@@ -394,7 +389,7 @@ const fstatfs_ = bind('int fstatfs(int fd, size_t to)')
 const syncfs_ = bind('int syncfs(int fd)')
 const volume = new Words(120)
 
-export interface Statfs {
+interface Statfs {
   /** The magic number of statfs(2). */
   readonly type: number
   /** The unit of blocks, bytes: f_frsize. */

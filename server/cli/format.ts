@@ -1,6 +1,6 @@
 // Values as people read them.
 
-import { bytesOfName, S } from 'ninep'
+import { bytesOfName, deviceParts, S } from 'ninep'
 import type { Attr, Time } from 'ninep'
 
 const kinds: Readonly<Record<number, readonly [letter: string, word: string]>> = {
@@ -36,11 +36,6 @@ export function sizeString(bytes: number): string {
   let unit = 0
   while (bytes >= 1024 && unit < units.length - 1) { bytes /= 1024; unit++ }
   return unit === 0 ? `${bytes} B` : `${bytes.toFixed(bytes < 100 ? 1 : 0)} ${units[unit]}`
-}
-
-/** Linux's dev_t as its two parts. */
-export function deviceParts(rdev: bigint): { major: number; minor: number } {
-  return { major: Number((rdev >> 8n & 0xfffn) | (rdev >> 32n & 0xfffff000n)), minor: Number((rdev & 0xffn) | (rdev >> 12n & 0xffffff00n)) }
 }
 
 /** A name for a terminal: what would move the cursor, and bytes that are not UTF-8, as ls -b has them. */

@@ -1,9 +1,9 @@
 // ninefold ls and stat.
 
-import { bytesOfName, isErrno, S } from 'ninep'
+import { bytesOfName, deviceParts, isErrno, S } from 'ninep'
 import type { Attr, File } from 'ninep'
 import { complain, failure } from './failure.ts'
-import { attrJson, deviceParts, kindOf, modeString, print, shown, timeString } from './format.ts'
+import { attrJson, kindOf, modeString, print, shown, timeString } from './format.ts'
 import { inParallel, isDir, list, namesOf, session } from './remote.ts'
 import type { Where } from './remote.ts'
 

@@ -3,11 +3,10 @@
 import { fstatSync, ftruncate, read, write } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { nameOfBytes } from 'ninep'
+import { deviceNumber, deviceParts, nameOfBytes } from 'ninep'
 import type { SetAttr } from 'ninep'
 import * as sys from '../../translators/sys.ts'
 import type { Place, Sink, Source, Stat } from './copy.ts'
-import { deviceParts } from './format.ts'
 import type { Drain, Fill } from './pump.ts'
 
 const { Open } = sys
@@ -46,7 +45,7 @@ export class Local implements Place {
   async symlink(name: string, target: string): Promise<void> { sys.symlinkat(target, this.fd, name) }
   async mknod(name: string, mode: number, rdev: bigint): Promise<void> {
     const { major, minor } = deviceParts(rdev)
-    sys.mknodat(this.fd, name, mode, sys.encodeDevice(major, minor))
+    sys.mknodat(this.fd, name, mode, deviceNumber(major, minor))
   }
   async link(target: Local, name: string): Promise<void> { sys.linkFd(target.fd, this.fd, name) }
   async unlink(name: string): Promise<void> { sys.unlinkat(this.fd, name, 0) }

@@ -1,6 +1,6 @@
 // The server's side of a verb: a connection, attached, and the files that paths of it name.
 
-import { AT_REMOVEDIR, connect, errno, isErrno, NONUNAME, QT } from 'ninep'
+import { AT_REMOVEDIR, connect, Dt, errno, isErrno, NONUNAME, QT } from 'ninep'
 import type { Client, File } from 'ninep'
 import { escape } from './format.ts'
 import { Failure, reason } from './failure.ts'
@@ -147,7 +147,7 @@ export async function complete(where: Where, prefix: string): Promise<string[]> 
   const cut = prefix.lastIndexOf('/') + 1, above = prefix.slice(0, cut), begin = prefix.slice(cut)
   return session(where, async (remote) => {
     const found: string[] = []
-    for await (const { name, type } of list(await remote.find(above))) if (name.startsWith(begin) && plain.test(name)) found.push(`${above}${name}${type === 4 ? '/' : ''}`)
+    for await (const { name, type } of list(await remote.find(above))) if (name.startsWith(begin) && plain.test(name)) found.push(`${above}${name}${type === Dt.DIR ? '/' : ''}`)
     return found.sort()
   })
 }

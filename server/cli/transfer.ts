@@ -1,13 +1,12 @@
 // ninefold put and get.
 
 import { basename, dirname, resolve } from 'node:path'
-import { O, errno, isErrno, S } from 'ninep'
+import { deviceParts, errno, isErrno, O, S } from 'ninep'
 import type { File, SetAttr } from 'ninep'
 import { openFile } from './cat.ts'
 import { copy, measure } from './copy.ts'
 import type { Place, Sink, Source, Stat } from './copy.ts'
 import { complain, failure, Failure } from './failure.ts'
-import { deviceParts } from './format.ts'
 import { Local } from './local.ts'
 import { Progress } from './progress.ts'
 import { pump, writeOut } from './pump.ts'

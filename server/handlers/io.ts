@@ -1,6 +1,6 @@
 // Tlopen, Tlcreate, Tread, Twrite, Treaddir, Tfsync: files and directories that are open.
 
-import { O, errno, isErrno, putDirent } from 'ninep'
+import { Dt, O, PAYLOAD_HEAD, QT, errno, isErrno, putDirent, qidTypeOf } from 'ninep'
 import type { Attr, Fields } from 'ninep'
 import type { Awaitable, DirSink, Handle, Node } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
@@ -14,7 +14,6 @@ import type { Session } from '../session.ts'
 import { NOTHING, checkName, directory, keep, mayChange, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 
-const HEAD = 11
 /** Bytes of one Rreaddir at most: a listing is made in one turn of the loop, and what stands in the way of others must be short. */
 const LISTING = 64 * 1024
 /** What a translator is told of how to open; the rest of Linux's bits is the client's own business. */
@@ -32,11 +31,11 @@ export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Tr
 
   Tread(session, { fid: number, offset, count }, request) {
     const fid = session.fid(number, 'read')
-    if (fid.xattr) return readXattr(fid, offset, Math.min(count, session.msize - HEAD))
+    if (fid.xattr) return readXattr(fid, offset, Math.min(count, session.msize - PAYLOAD_HEAD))
     const handle = opened(fid, O.RDONLY, 'read')
     if (fid.file.isDirectory) throw errno('EISDIR', 'read')
     if (offset > Number.MAX_SAFE_INTEGER) throw errno('EINVAL', 'read', 'offset')
-    const into = payload(session, fid, request, Math.min(count, session.msize - HEAD))
+    const into = payload(session, fid, request, Math.min(count, session.msize - PAYLOAD_HEAD))
     return lent(session, fid, request, () => bounded(handle.read(into, offset, request), into.length))
   },
 
@@ -54,7 +53,7 @@ export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Tr
     const fid = session.file(number, 'readdir')
     if (!fid.file.isDirectory) throw errno('ENOTDIR', 'readdir')
     const handle = opened(fid, O.RDONLY, 'readdir')
-    const into = payload(session, fid, request, Math.min(count, session.msize - HEAD, LISTING))
+    const into = payload(session, fid, request, Math.min(count, session.msize - PAYLOAD_HEAD, LISTING))
     return keep(fid.file, lent(session, fid, request, () => drive(list(session, fid, handle, offset, into, request))))
   },
 
@@ -80,13 +79,13 @@ function checked(count: number, data: Uint8Array): Fields<'Rwrite'> {
 /** Room for a payload of at most `count` bytes. A fid whose last read had to wait gets a buffer of its own. */
 function payload(session: Session, fid: Fid, request: Request, count: number): Buffer {
   if (fid.waits) {
-    request.bytes = Buffer.allocUnsafeSlow(HEAD + count)
+    request.bytes = Buffer.allocUnsafeSlow(PAYLOAD_HEAD + count)
     request.at = 0
   } else {
-    request.bytes = session.connection.room(HEAD + count)
+    request.bytes = session.connection.room(PAYLOAD_HEAD + count)
     request.at = session.connection.at
   }
-  return request.bytes.subarray(request.at + HEAD, request.at + HEAD + count)
+  return request.bytes.subarray(request.at + PAYLOAD_HEAD, request.at + PAYLOAD_HEAD + count)
 }
 /** What a translator read, if it is bytes and no more of them than were asked for: else EIO, for no client could take that. */
 function bounded(got: Awaitable<Uint8Array>, count: number): Awaitable<Uint8Array> {
@@ -232,22 +231,21 @@ function* list(session: Session, fid: Fid, handle: Handle, offset: bigint, into:
   const sink = new Sink(into, file, base, place ? new Set(over) : null)
   let full = false
   if (offset < base) {
-    if (offset === 0n) full = !sink.put(file.wire, 0x80, 1n, 4, '.')
+    if (offset === 0n) full = !sink.put(file.wire, QT.DIR, 1n, Dt.DIR, '.')
     if (!full && offset < 2n) {
       const above = file === fid.attach.root ? file.retain() : yield* get(session.shared.namespace.up(file))
-      full = !sink.put(above.wire, 0x80, 2n, 4, '..')
+      full = !sink.put(above.wire, QT.DIR, 2n, Dt.DIR, '..')
       above.release()
     }
     for (let i = Math.max(0, Number(offset) - 2); i < over.length && !full; i++) {
       const { wire, node } = place!.children.get(over[i]!)!.file
-      full = !sink.put(wire, node.qid.type, BigInt(3 + i), (node.qid.type & 0x80) !== 0 ? 4 : 8, over[i]!)
+      full = !sink.put(wire, node.qid.type, BigInt(3 + i), (node.qid.type & QT.DIR) !== 0 ? Dt.DIR : Dt.REG, over[i]!)
     }
   }
   try {
     if (!full) full = !(yield* get(handle.readdir(offset <= base ? 0n : offset - base, sink, 0, request)))
   } finally { sink.closed = true }
   if (full && sink.end === 0) throw errno('EINVAL', 'readdir', 'no entry fits')
-
   return into.subarray(0, sink.end)
 }
 
@@ -260,7 +258,7 @@ class Sink implements DirSink {
     if (this.closed) return false
     if (this.over && this.over.has(typeof name === 'string' ? name : Buffer.from(name).toString())) return true
     const { dir } = this, at = cookie + this.base
-    return this.put(dir.mount.wire(dir.node.volume, path), type === 4 ? 0x80 : type === 10 ? 0x02 : 0, at > LAST ? LAST : at, type, name)
+    return this.put(dir.mount.wire(dir.node.volume, path), qidTypeOf(type), at > LAST ? LAST : at, type, name)
   }
   put(wire: bigint, qtype: number, cookie: bigint, type: number, name: string | Uint8Array): boolean {
     const end = putDirent(this.into, this.end, this.into.length, qtype, 0, wire, cookie, type, name)

@@ -1,6 +1,6 @@
 // Tmkdir, Tsymlink, Tmknod, Tlink, Treadlink, Trename, Trenameat, Tunlinkat: names in directories.
 
-import { AT_REMOVEDIR, S, Attrs, errno, isErrno, nameLength } from 'ninep'
+import { AT_REMOVEDIR, QT, S, TARGET_MAX, deviceNumber, errno, isErrno, nameLength } from 'ninep'
 import type { Attr, Fields } from 'ninep'
 import type { Awaitable, Node, Owner } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
@@ -11,9 +11,6 @@ import { mayCreate, mayLink, mayMknod, mayRename, mayUnlink, mayWalk, newFile } 
 import type { Session } from '../session.ts'
 import { NOTHING, checkName, directory, keep, mayChange, notMounted, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
-
-/** Bytes of a symbolic link's target on Linux: PATH_MAX, less the NUL. */
-const TARGET_MAX = 4095
 
 export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 'Treadlink' | 'Trename' | 'Trenameat' | 'Tunlinkat'> = {
   Tmkdir: (session, { dfid, name, mode, gid }) =>
@@ -28,7 +25,7 @@ export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 
 
   Tmknod(session, { dfid, name, mode, major, minor, gid }) {
     const type = mode & S.IFMT, device = type === S.IFCHR || type === S.IFBLK
-    const rdev = device ? BigInt((minor & 0xff) | (major & 0xfff) << 8) | BigInt(minor >>> 8) << 20n : 0n
+    const rdev = device ? BigInt(deviceNumber(major, minor)) : 0n
     return drive(make(session, dfid, name, 'mknod', mode, gid, false, (dir, mode, owner) => dir.mknod(name, type | mode, rdev, owner),
       (attach, attr) => mayMknod(attach.user, attr, mode, rdev, name)))
   },
@@ -37,7 +34,7 @@ export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 
 
   Treadlink(session, { fid }) {
     const { file } = session.file(fid, 'readlink')
-    if (file.node.qid.type !== 0x02) throw errno('EINVAL', 'readlink')
+    if (file.node.qid.type !== QT.SYMLINK) throw errno('EINVAL', 'readlink')
     const target = keep(file, file.node.readlink())
     return target instanceof Promise ? target.then((target) => ({ target })) : { target }
   },

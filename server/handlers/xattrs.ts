@@ -1,6 +1,6 @@
 // Txattrwalk, Txattrcreate, and what a clunk does with what was written.
 
-import { Attrs, S, XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX, bytesOfName, errno } from 'ninep'
+import { S, XATTR_CREATE, XATTR_REPLACE, XATTR_SIZE_MAX, bytesOfName, errno } from 'ninep'
 import type { Fields } from 'ninep'
 import { ACL_ACCESS, ACL_DEFAULT, mapAcl } from '../../translators/acl.ts'
 import { drive, get } from '../drive.ts'
@@ -60,8 +60,7 @@ function* walk(session: Session, { fid: number, newfid, name }: Fields<'Txattrwa
 
 function* read(file: File, { user, rules: { uids } }: Attach, name: string): Steps<Uint8Array> {
   // The kernel asks for security.capability before most writes: not to look at permission first is what makes its no cheap.
-  if (user.uid !== 0 && !name.startsWith('security.')) mayXattr(user, yield* get(rights(file.node, user)), name, 'get')
-  else if (user.uid === 0) mayXattr(user, yield* get(file.node.getattr(Attrs.MODE | Attrs.UID | Attrs.GID)), name, 'get')
+  if (user.uid === 0 || !name.startsWith('security.')) mayXattr(user, yield* get(rights(file.node, user)), name, 'get')
   const value = yield* get(file.node.getxattr(name))
   return isAcl(name) && uids !== sameUids ? mapAcl(value, uids.toClient, (gid) => gid) : value
 }

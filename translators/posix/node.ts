@@ -1,6 +1,6 @@
 // A node: an Inode, asked for by name and to be closed by whoever asked.
 
-import { AT_REMOVEDIR, bytesOfName, errno, isErrno, nameOfBytes, O, S, type Attr, type Qid, type SetAttr, type StatFs } from 'ninep'
+import { AT_REMOVEDIR, bytesOfName, errno, isErrno, nameOfBytes, O, S, TARGET_MAX, type Attr, type Qid, type SetAttr, type StatFs } from 'ninep'
 import { ACL_ACCESS, ACL_DEFAULT } from '../acl.ts'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
@@ -14,8 +14,6 @@ import { setattr } from './setattr.ts'
 
 /** How long a clock of the kernel's stands still at most, milliseconds, and some more. */
 const TICK = 50
-/** The longest target of a symbolic link, bytes. */
-const TARGET_MAX = 4095
 
 export class PosixNode implements Node {
   #closed = false
