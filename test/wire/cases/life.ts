@@ -319,6 +319,32 @@ export const life = [
     go()
     await b.reply(60001)
   }),
+  c(115, 'a FIFO that nobody else has open delays no other, and is given up by Tflush', async (t) => {
+    const { raw } = t
+    await raw.ok('Tmknod', { dfid: 0, name: 'p', mode: 0o10644, major: 0, minor: 0, gid: 0 })
+    await raw.create(0, 9, 'f', 'text')
+    for (const flags of [0, 1]) {
+      await raw.walk(0, 1, 'p')
+      const before = raw.arrived.length
+      raw.send('Tlopen', 60001, { fid: 1, flags })
+      for (let i = 0; i < 10; i++) {
+        assert.is(await raw.read(9), 'text')
+        await raw.mkdir(0, `d${flags}${i}`)
+      }
+      const opened = () => raw.arrived.slice(before).find(({ tag }) => tag === 60001)?.name
+      if (opened() === 'Rlopen' && flags === 0) {
+        raw.send('Tread', 60002, { fid: 1, offset: 0, count: 10 })
+        assert.is(await raw.read(9), 'text')
+        await raw.ok('Tflush', { oldtag: 60002 })
+      } else await raw.ok('Tflush', { oldtag: 60001 })
+      raw.strays.length = 0
+      await raw.clunk(1)
+    }
+    await raw.walk(0, 1, 'p')
+    raw.send('Tlopen', 60001, { fid: 1, flags: 0 })
+    await raw.getattr(9)
+    raw.strays.length = 0
+  }),
   c(116, 'names that are not UTF-8 are listed, opened, renamed and removed to the byte', async ({ raw }) => {
     const odd = ['\udcff', 'caf\udce9', '\udc80\udc81\udcfe', 'a\udcc3', '\u00e9\udce9', '\udced\udca0\udc80', '\ud83d\ude00', 'e\u0301']
     for (const [i, name] of odd.entries()) await raw.file(0, name, String(i))
