@@ -6,6 +6,7 @@ import { BadOption } from '../../translators/options.ts'
 import type { Translator } from '../../translators/translator.ts'
 import { BadConfig, checkListen, checkPath, parseConfig } from '../config.ts'
 import type { Config } from '../config.ts'
+import { parseListen } from '../listen.ts'
 import { mayListen, serve as start } from '../server.ts'
 import { parseStack, startStack } from '../stack.ts'
 import type { Stack } from '../stack.ts'
@@ -75,7 +76,6 @@ function gather({ file, at, listen, state }: ServeOptions): Config {
 function flag(name: string, given: string, read: () => void): void {
   try { read() } catch (e) { throw e instanceof BadOption ? new Misuse(`${name} ${given}: ${e.message}`) : e }
 }
-function socketPath(url: string): string { return resolve(url.slice('unix:'.length).split('?')[0]!) }
 
 /** What is mounted where, a line each: names as a tree, stacks in a column. */
 export function tree(namespace: ReadonlyMap<string, Stack>): string {
@@ -109,9 +109,9 @@ function describe({ factory: { definition }, options, children }: Stack): string
 function mountLines(urls: readonly string[]): string {
   const common = 'version=9p2000.L,access=client,msize=1048576'
   return urls.map((url) => {
-    const tcp = /^tcp:\/\/(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(url)
-    if (tcp) return `mount -t 9p -o trans=tcp,port=${tcp[3]},${common} ${tcp[1] ?? tcp[2]} /mnt`
-    if (url.startsWith('unix:')) return `mount -t 9p -o trans=unix,${common} ${socketPath(url)} /mnt`
+    const address = parseListen(url)
+    if (address.kind === 'tcp') return `mount -t 9p -o trans=tcp,port=${address.port},${common} ${address.host} /mnt`
+    if (address.kind === 'unix') return `mount -t 9p -o trans=unix,${common} ${resolve(address.path)} /mnt`
     return `# on ${url}`
   }).join('\n')
 }
