@@ -8,7 +8,8 @@ import { onDisk, onMemory, onSlow, Stand } from './stand.ts'
 import type { Stack } from './stand.ts'
 
 const test = suite('linux')
-const NONUNAME = 0xffffffff, uid = 1000, gid = 1000
+/** Somebody else, where files can have another owner than the server. */
+const NONUNAME = 0xffffffff, uid = process.getuid!() || 1000, gid = process.getgid!() || 1000
 
 for (const stack of [onMemory, onDisk, onSlow] as Stack[]) {
   test(`mount, ls, create, rm, mv, umount: ${stack.name}`, async () => {

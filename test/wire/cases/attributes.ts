@@ -120,7 +120,7 @@ export const attributes = [
   }),
   c(70, 'truncation by an open fid, and by one that is not', async (t) => {
     const { raw } = t
-    await file(t, 'f', '0123456789', 0o200)
+    await file(t, 'f', '0123456789')
     await raw.walk(0, 1, 'f')
     await raw.open(1, O.WRONLY)
     assert.is(await setattr(raw, 1, 0x68, { size: 4 }), 'ok')
