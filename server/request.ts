@@ -17,7 +17,7 @@ export class Request implements Call {
   at = 0
   /** Bytes that it keeps from being used again. */
   holds = 0
-  /** Ends a wait (for a lock) at once, as if it had not been asked for; false: it is too late. */
+  /** Ends a wait (for a lock) at once, as if it had not been asked for; false: it is too late, or for the translator to end it by the abort. */
   cancel: (() => boolean) | null = null
   /** Whether it is such a wait. */
   locks = false

@@ -374,7 +374,10 @@ export class Session implements Receiver {
   }
   /** Waits for locks are over; the rest is answered, then the connection ends. */
   #drain(): void {
-    for (const request of [...this.#pending.values()]) if (request.cancel?.()) this.#silence(request)
+    for (const request of [...this.#pending.values()]) {
+      if (request.cancel?.()) this.#silence(request)
+      else if (request.locks) request.abort(this.#abortFailed)
+    }
     if (this.#pending.size === 0) this.connection.close()
   }
 }

@@ -161,6 +161,31 @@ over('a wait for a lock below ends by its abort, and Rflush comes after that', (
   assert.equal(order, ['EINTR', 'Rflush'])
 })
 
+over('waits for locks below are as many as there may be, hold up nothing, and end with the server', () => ({}), async (raw, ways) => {
+  ways.lock = (_lock, call) => new Promise((_, fail) => { call!.onAbort(() => fail(errno('EINTR', 'lock'))) })
+  await raw.file(0, 'f')
+  await raw.walk(0, 1, 'f')
+  await raw.open(1, O.RDWR)
+  const waits = [1, 2, 3].map(() => raw.refused('Tlock', { fid: 1, ...want, flags: Lock.BLOCK }))
+  await raw.getattr(0)
+  await raw.ok('Tclunk', { fid: 1 })
+  assert.equal(await Promise.all(waits), ['EINTR', 'EINTR', 'EINTR'], 'their fid is gone')
+}, { limits: { requests: 1 } })
+test('a wait for a lock below does not keep a server that stops', async () => {
+  const ways: Ways = { nodes: 0, lock: (_lock, call) => new Promise((_, fail) => { call!.onAbort(() => fail(errno('EINTR', 'lock'))) }) }
+  const server = await serve({ listen: ['tcp://127.0.0.1:0'], namespace: new Map([['/', await way(ways)({}, await brick('/'))]]) })
+  const raw = await Raw.versioned(server.urls[0]!), started = performance.now()
+  await raw.attach(0)
+  await raw.file(0, 'f')
+  await raw.walk(0, 1, 'f')
+  await raw.open(1, O.RDWR)
+  const waiting = raw.refused('Tlock', { fid: 1, ...want, flags: Lock.BLOCK })
+  await raw.getattr(0)
+  await server.stop()
+  assert.is(await waiting, 'EINTR')
+  assert.ok(performance.now() - started < 5000)
+})
+
 for (const late of [false, true]) {
   over(`what the close of a handle tells is the reply to Tclunk, what that of a node tells a line${late ? ', by and by' : ''}`, () => ({}), async (raw, ways, log) => {
     const failing = (code: 'ENOSPC' | 'EIO') => () => { if (late) return later().then(() => { throw errno(code, 'close') }); throw errno(code, 'close') }
