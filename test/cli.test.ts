@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { serve as startServer } from '../server/server.ts'
+import { translators } from '../server/translators.ts'
 import { ForwardHandle, ForwardNode, ForwardTranslator } from '../translators/forward.ts'
 import { memory } from '../translators/memory/memory.ts'
 import { translator } from '../translators/options.ts'
@@ -99,9 +100,18 @@ test('an error is one line, and the status says which kind', () => {
     [['mkdir', '-m', 'rwx', '/x'], 2, 'ninefold: mkdir: -m takes permission bits in octal, like 0750, not "rwx". See: ninefold mkdir --help\n'],
     [['xattr', 'get', '/host', 'user.none'], 1, 'ninefold: xattr: /host: user.none: No such attribute\n'],
     [['xattr', 'set', '/host', 'user.none'], 2, 'ninefold: xattr: set takes a value; - is standard input. See: ninefold xattr --help\n'],
-    [['ls', '--nonsense'], 2, 'ninefold: ls: Unknown argument: nonsense. See: ninefold ls --help\n'],
-    [['mv', '/a'], 2, 'ninefold: mv: Not enough non-option arguments: got 1, need at least 2. See: ninefold mv --help\n'],
-    [['lss'], 2, 'ninefold: lss: Unknown argument: lss. See: ninefold lss --help\n'],
+    [['ls', '--jsn=1', '/'], 2, 'ninefold: ls: no option "--jsn". Did you mean "--json"? See: ninefold ls --help\n'],
+    [['ls', '-lR'], 2, 'ninefold: ls: no option "-R". See: ninefold ls --help\n'],
+    [['mv', '/a'], 2, 'ninefold: mv: TO is missing. Write: ninefold mv FROM TO. See: ninefold mv --help\n'],
+    [['mv', '/a', '/b', '/c'], 2, 'ninefold: mv: "/c" is one word too many. Write: ninefold mv FROM TO. See: ninefold mv --help\n'],
+    [['xattr', 'lst', '/'], 2, 'ninefold: xattr: "lst" is not one of list, get, set, remove. Did you mean "list"? See: ninefold xattr --help\n'],
+    [['serve', '--log', 'loud'], 2, 'ninefold: serve: --log: "loud" is not one of debug, info, warn, error, silent. See: ninefold serve --help\n'],
+    [['ls', '/', '--server'], 2, 'ninefold: ls: --server takes a value. See: ninefold ls --help\n'],
+    [['ls', '--uid', 'root'], 2, 'ninefold: ls: --uid takes a number, not "root". A user by name is --user. See: ninefold ls --help\n'],
+    [['ls', '--uid', '1', '--user', 'x'], 2, 'ninefold: ls: --user and --uid exclude each other. See: ninefold ls --help\n'],
+    [['ls', '--server', 'unix:/x', '--server', 'here'], 2, 'ninefold: ls: "here" is no server\'s address. Write unix:SOCKET or tcp://HOST:PORT. See: ninefold ls --help\n'],
+    [['lss'], 2, 'ninefold: no verb "lss". Did you mean "ls"? There are: serve, ls, stat, cat, put, get, rm, mkdir, mv, ln, xattr, version, completion. See: ninefold --help\n'],
+    [['rm', '-r', ''], 1, 'ninefold: rm: "": No such file or directory\n'],
     [[], 2, 'ninefold: a verb is missing. See: ninefold --help\n'],
     [['ls', '--server', 'unix:/nowhere.sock'], 1, 'ninefold: ls: unix:/nowhere.sock: No such file or directory. Is it running? Start it: ninefold serve, or name another: --server\n'],
     [['ls', '--aname', '/x'], 1, `ninefold: ls: ${server.urls[0]}: attach /x: No such file or directory\n`],
@@ -110,6 +120,20 @@ test('an error is one line, and the status says which kind', () => {
     assert.is(got.err, err)
     assert.is(got.code, code, words.join(' '))
   }
+})
+test('rm -r stays out of what is mounted', () => {
+  ok('mkdir', '-p', '/host/kept/inside')
+  assert.is(run(['rm', '-r', '/host']).err, 'ninefold: rm: /host: Device or resource busy\n')
+  assert.is(ok('ls', '/host/kept'), 'inside\n')
+  ok('rm', '-r', '/host/kept')
+})
+test('serve --help tells of every translator and option', () => {
+  const help = ok('serve', '--help')
+  for (const { definition: { name, options } } of translators.values()) {
+    assert.match(help, new RegExp(`^  ${name}\\b`, 'm'))
+    for (const [key, { positional }] of Object.entries(options)) assert.match(help, new RegExp(`^    ${positional ? key.toUpperCase() : `${key}=`}`, 'm'))
+  }
+  assert.match(help, /size=1GiB .*\n.*\n +mode=01777 /)
 })
 test('one of several that fails does not stop the others', () => {
   ok('mkdir', '/many')
@@ -347,9 +371,14 @@ test('every verb has --help with an example', () => {
   assert.match(ok('version'), /^\d+\.\d+\.\d+\n$/)
 })
 test('a server of another kind is no server', () => {
-  const hostile = run(['ls', '--server', 'ftp://x'])
-  assert.is(hostile.code, 1)
-  assert.match(hostile.err, /^ninefold: ls: ftp:\/\/x: /)
+  for (const url of ['ftp://x', 'unix:', 'tcp://127.0.0.1', 'tcp://127.0.0.1:x']) {
+    const hostile = run(['ls', '--server', url])
+    assert.is(hostile.code, 2)
+    assert.is(hostile.err, `ninefold: ls: "${url}" is no server's address. Write unix:SOCKET or tcp://HOST:PORT. See: ninefold ls --help\n`)
+  }
+  const nobody = run(['ls', '--server', 'tcp://nowhere.invalid:5640'])
+  assert.is(nobody.code, 1)
+  assert.is(nobody.err, 'ninefold: ls: tcp://nowhere.invalid:5640: no such host\n')
 })
 test.run()
 
@@ -379,7 +408,7 @@ for (const [what, words, code, says] of [
   ['a config that is not there', ['none.yaml'], 1, 'none.yaml: No such file or directory'],
   ['--at without a stack', ['--at', 'memory'], 2, '--at memory: is not PATH=STACK, like /scratch=memory'],
   ['--at with a wrong stack', ['--at', '/=memroy'], 2, '--at /=memroy: no translator "memroy". Did you mean "memory"?'],
-  ['--listen of another kind', ['--at', '/=memory', '--listen', 'http://x'], 2, '--listen http://x: http://x: is no place to listen.'],
+  ['--listen of another kind', ['--at', '/=memory', '--listen', 'http://x'], 2, '--listen http://x: is no place to listen.'],
   ['an address beyond this host that lets nobody in', ['--at', '/=memory', '--listen', 'tcp://0.0.0.0:0'], 1, 'tcp://0.0.0.0:0: is not loopback, and no attach point says who may come in.'],
   ['a directory that is not there', ['--at', '/=posix ./nope'], 1, '/: posix: ./nope: there is no such directory. Make it: mkdir -p'],
 ] as const) {

@@ -34,7 +34,7 @@ export function reason(error: unknown): string {
 
 /** A Failure about `subject`, a path; one that is a Failure already is passed on. */
 export function failure(subject: string, error: unknown): Failure {
-  return error instanceof Failure ? error : new Failure(`${escape(subject)}: ${reason(error)}`, { cause: error })
+  return error instanceof Failure ? error : new Failure(`${escape(subject) || '""'}: ${reason(error)}`, { cause: error })
 }
 
 /** Says what went wrong with one of several things; the verb goes on, and its status is 1. */

@@ -3,8 +3,11 @@
 import { readFileSync } from 'node:fs'
 import { nameOfBytes } from 'ninep'
 import yargs from 'yargs'
+import type { Argv } from 'yargs'
 import { completeLine, verbs } from './verbs.ts'
 import { Failure, Misuse, reason } from './failure.ts'
+import { dashed, explain } from './misuse.ts'
+import type { Known } from './misuse.ts'
 
 const version = (): string => (JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }).version
 
@@ -12,8 +15,10 @@ const version = (): string => (JSON.parse(readFileSync(new URL('../../../package
 export async function main(argv: readonly string[]): Promise<void> {
   process.stdout.on('error', (e: NodeJS.ErrnoException) => { if (e.code === 'EPIPE') process.exit(141); else throw e })   // as what SIGPIPE kills
   const words = exact(argv)
-  const cli = verbs(yargs(shield(words)))
-    .middleware(unshield, true)
+  let verb = words.find((word) => !word.startsWith('-'))
+  const width = Math.min(110, process.stdout.columns || 110)
+  const cli: Argv = verbs(yargs(shield(words)), width)
+    .middleware((args) => unshield(args, inside(cli).array), true)
     .scriptName('ninefold')
     .usage('ninefold VERB ...\n\nA 9P file server whose namespace is assembled from stacked translators, and a client for it.')
     .command('version', 'tell the version', (y) => y.example('ninefold version', ''), () => { console.log(version()) })
@@ -23,14 +28,31 @@ export async function main(argv: readonly string[]): Promise<void> {
     .parserConfiguration({
       'boolean-negation': false, 'camel-case-expansion': false, 'dot-notation': false, 'parse-numbers': false, 'parse-positional-numbers': false,
     })
-    .locale('en').wrap(Math.min(110, process.stdout.columns ?? 110))
+    .locale('en').wrap(width)
     .demandCommand(1, 'a verb is missing').strict().exitProcess(false)
-    .fail((message, error: Error | undefined) => { throw error && error.name !== 'YError' ? error : new Misuse(message || error!.message) })
+    .fail((message, error: Error | undefined, usage) => { throw error && error.name !== 'YError' ? error : new Misuse(explain(message || error!.message, words, known(usage))) })
   try {
     await cli.parseAsync()
   } catch (e) {
-    process.exitCode = tell(words.find((word) => !word.startsWith('-')), e)
+    process.exitCode = tell(verb, e)
   }
+
+  /** yargs hands its usage, not itself, to what hears of a failure; its types say otherwise. */
+  function known(failed: unknown): Known {
+    const { getCommands, getUsage } = failed as { getCommands(): string[][]; getUsage(): string[][] }
+    const { key, alias } = inside(cli)
+    const line = getUsage().at(-1)?.[0]?.replace('$0 ', ''), usage = line?.startsWith('ninefold') ? undefined : line
+    if (usage === undefined) verb = undefined
+    return {
+      verbs: getCommands().map(([line]) => line!.split(' ')[0]!), options: [...Object.keys(key), ...Object.values(alias).flat()].map(dashed),
+      ...(usage === undefined ? {} : { usage }),
+    }
+  }
+}
+
+/** The options as yargs has them, which its types leave out. */
+function inside(cli: Argv): { key: object; alias: Record<string, string[]>; array: string[] } {
+  return (cli as unknown as { getOptions(): ReturnType<typeof inside> }).getOptions()
 }
 
 /** Writes what went wrong to standard error and returns the status. */
@@ -53,9 +75,10 @@ function shield(words: readonly string[]): string[] {
   const before = end < 0 ? words : words.slice(0, end), after = end < 0 ? [] : words.slice(end + 1)
   return [...before.map((word) => word === '-' ? '\0-' : word), ...after.map((word) => `\0${word}`)]
 }
-function unshield(args: Record<string, unknown>): void {
+// Of a flag that is given twice, yargs makes a list where it takes one value: the last one counts.
+function unshield(args: Record<string, unknown>, lists: readonly string[]): void {
   const bare = (value: unknown): unknown => Array.isArray(value) ? value.map(bare) : typeof value === 'string' && value.startsWith('\0') ? value.slice(1) : value
-  for (const [key, value] of Object.entries(args)) args[key] = bare(value)
+  for (const [key, value] of Object.entries(args)) args[key] = bare(Array.isArray(value) && key !== '_' && !lists.includes(key) ? value.at(-1) : value)
 }
 
 /**

@@ -46,7 +46,7 @@ export class Progress {
     if (this.#files > 1) parts.push(`${this.#files} files`)
     if (this.#name) parts.push(this.#name)
     const line = parts.join('  ')
-    process.stderr.write(process.stderr.isTTY ? `\r${line.slice(0, (process.stderr.columns ?? 80) - 1)}\x1b[K` : `${line}\n`)
+    process.stderr.write(process.stderr.isTTY ? `\r${line.slice(0, (process.stderr.columns || 80) - 1)}\x1b[K` : `${line}\n`)
     this.#drawn = true
   }
 }

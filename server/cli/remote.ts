@@ -3,7 +3,7 @@
 import { AT_REMOVEDIR, connect, Dt, errno, isErrno, NONUNAME, QT } from 'ninep'
 import type { Client, File } from 'ninep'
 import { escape } from './format.ts'
-import { Failure, reason } from './failure.ts'
+import { Failure, Misuse, reason } from './failure.ts'
 
 /** Which tree of which server, and as whom. */
 export interface Where {
@@ -20,9 +20,12 @@ const PATIENCE = 10_000                                   // ms until a server m
 export async function session<T>(where: Where, work: (remote: Remote) => Promise<T>): Promise<T> {
   const { server, uid, user, aname } = where
   let client: Client
+  if (!/^(tcp:\/\/(\[.+\]|[^:/]+):\d+$|unix:.)/.test(server)) throw new Misuse(`"${server}" is no server's address. Write unix:SOCKET or tcp://HOST:PORT`)
   try {
     client = await connect(server, { timeout: PATIENCE })
   } catch (e) {
+    const cause = (e as { cause?: { code?: unknown } }).cause?.code
+    if (cause === 'ENOTFOUND' || cause === 'EAI_AGAIN') throw new Failure(`${server}: no such host`)
     const absent = ['ENOENT', 'ECONNREFUSED'].includes((e as { code?: string }).code ?? '')
     throw new Failure(`${server}: ${reason(e)}${absent ? '. Is it running? Start it: ninefold serve, or name another: --server' : ''}`)
   }
@@ -39,7 +42,10 @@ export const isDir = (file: File): boolean => (file.qid.type & QT.DIR) !== 0
 const isLink = (file: File): boolean => (file.qid.type & QT.SYMLINK) !== 0
 
 /** A path of the server as its names. */
-export function namesOf(path: string): string[] { return path.split('/').filter((name) => name !== '' && name !== '.') }
+export function namesOf(path: string): string[] {
+  if (path === '') throw errno('ENOENT', 'a path without a name')
+  return path.split('/').filter((name) => name !== '' && name !== '.')
+}
 
 export class Remote {
   constructor(readonly client: Client, readonly root: File) {}
@@ -115,12 +121,16 @@ export async function* list(dir: File): AsyncGenerator<{ name: string; type: num
   }
 }
 
-/** Removes a file or a whole tree below `dir`; `each` hears of every failure, and what is above it then stays. */
+/**
+ * Removes a file or a whole tree below `dir`; `each` hears of every failure, and what is above it then stays. A directory is
+ * first tried as if it were empty: where something is mounted that is EBUSY, and what is in there stays too.
+ */
 export async function removeTree(dir: File, name: string, path: string, each: (path: string, error: unknown) => void): Promise<void> {
   try {
     const file = await dir.walk(name)
     try {
       if (!isDir(file)) return await dir.unlinkat(name)
+      try { return await dir.unlinkat(name, AT_REMOVEDIR) } catch (e) { if (!isErrno(e, 'ENOTEMPTY') && !isErrno(e, 'EEXIST')) throw e }
       const inside: string[] = []
       for await (const entry of list(file)) inside.push(entry.name)
       await inParallel(inside, 16, (child) => removeTree(file, child, `${path}/${child}`, each))

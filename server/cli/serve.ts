@@ -69,12 +69,12 @@ function gather({ file, at, listen, state }: ServeOptions): Config {
   if (namespace.size === 0) throw new Misuse('nothing to serve. Name a config or a mount: ninefold serve --at /=memory')
   const urls = listen.length > 0 ? listen : config.listen.length > 0 ? config.listen : ['unix:./run/ninefold.sock']
   for (const url of urls) {
-    try { mayListen(url, config.attach) } catch (e) { throw new Failure((e as Error).message) }
+    try { mayListen(url, config.attach) } catch (e) { throw new Failure(`${listen.length > 0 || file === undefined ? '' : `${file}: listen: `}${(e as Error).message}`) }
   }
   return { ...config, namespace, listen: urls, ...(state === undefined ? {} : { state }) }
 }
 function flag(name: string, given: string, read: () => void): void {
-  try { read() } catch (e) { throw e instanceof BadOption ? new Misuse(`${name} ${given}: ${e.message}`) : e }
+  try { read() } catch (e) { throw e instanceof BadOption ? new Misuse(`${name} ${e.message.startsWith(`${given}: `) ? '' : `${given}: `}${e.message}`) : e }
 }
 
 /** What is mounted where, a line each: names as a tree, stacks in a column. */

@@ -1,36 +1,43 @@
 // The verbs as they are typed: words, flags, help. What each does is in a module of its own, loaded when it is asked for.
 
 import type { Argv } from 'yargs'
+import { Misuse } from './failure.ts'
 import type { Where } from './remote.ts'
 
 const levels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
 const where = <T>(y: Argv<T>) => y
-  .option('server', { type: 'string', describe: 'where PATH lies: unix:SOCKET or tcp://HOST:PORT' })
-  .option('uid', { type: 'number', describe: 'act as this user id' })
-  .option('user', { type: 'string', describe: 'act as this user, by name', conflicts: 'uid' })
-  .option('aname', { type: 'string', describe: 'attach to this tree of the server', default: '' })
+  .option('server', { type: 'string', nargs: 1, describe: 'where PATH lies: unix:SOCKET or tcp://HOST:PORT' })
+  .option('uid', { type: 'string', nargs: 1, describe: 'act as this user id' })
+  .option('user', { type: 'string', nargs: 1, describe: 'act as this user, by name', conflicts: 'uid' })
+  .option('aname', { type: 'string', nargs: 1, describe: 'attach to this tree of the server', default: '' })
 const json = { type: 'boolean', describe: 'print JSON', default: false } as const
 const progress = { type: 'boolean', describe: 'tell how far it is (default: on a terminal)' } as const
 const one = (describe: string) => ({ type: 'string', describe, demandOption: true }) as const
 const many = (describe: string) => ({ type: 'string', array: true, describe, demandOption: true }) as const
+/** 0xffffffff is 9P's "nobody named". */
+function userId(given: string): number {
+  if (!/^\d+$/.test(given) || Number(given) >= 0xffffffff) throw new Misuse(`--uid takes a number, not "${given}". A user by name is --user`)
+  return Number(given)
+}
 /** Where the flags of `where` point. */
-const at = (args: { server?: string | undefined; uid?: number | undefined; user?: string | undefined; aname: string }): Where => ({
-  server: args.server ?? process.env.NINEFOLD_SERVER ?? 'unix:./run/ninefold.sock', aname: args.aname,
-  ...(args.uid === undefined ? {} : { uid: args.uid }), ...(args.user === undefined ? {} : { user: args.user }),
+const at = (args: { server?: string | undefined; uid?: string | undefined; user?: string | undefined; aname: string }): Where => ({
+  server: args.server ?? (process.env.NINEFOLD_SERVER || 'unix:./run/ninefold.sock'), aname: args.aname,
+  ...(args.uid === undefined ? {} : { uid: userId(args.uid) }), ...(args.user === undefined ? {} : { user: args.user }),
 })
 
-/** Adds every verb but version and completion. */
-export function verbs(y: Argv): Argv {
+/** Adds every verb but version and completion. width: of the help, characters. */
+export function verbs(y: Argv, width: number): Argv {
   return y
-    .command('serve [file]', 'serve a namespace until a signal ends it', (y) => y
+    .command('serve [file]', 'serve a namespace until a signal ends it', async (y) => y
       .positional('file', { type: 'string', describe: 'a config, YAML' })
       .option('at', { type: 'string', array: true, nargs: 1, default: [] as string[], describe: 'PATH=STACK: mount this too' })
       .option('listen', { type: 'string', array: true, nargs: 1, default: [] as string[], describe: 'listen here, and not where the config says' })
-      .option('state', { type: 'string', describe: 'folder for what outlives a restart' })
+      .option('state', { type: 'string', nargs: 1, describe: 'folder for what outlives a restart' })
       .option('log', { choices: levels, default: 'info' as const, describe: 'least level to log' })
       .example('ninefold serve examples/quickstart.yaml', '')
-      .example("ninefold serve --at /=memory --at '/src=posix ./src' --listen tcp://127.0.0.1:5640", ''),
+      .example("ninefold serve --at /=memory --at '/src=posix ./src' --listen tcp://127.0.0.1:5640", '')
+      .epilogue((await import('./translators.ts')).translatorsHelp(width)),
     async ({ file, at, listen, state, log }) => (await import('./serve.ts')).serve({ at, listen, level: log, ...(file === undefined ? {} : { file }), ...(state === undefined ? {} : { state }) }))
 
     .command('ls [path..]', 'list directories', (y) => where(y)
@@ -57,7 +64,7 @@ export function verbs(y: Argv): Argv {
       .positional('local', one('a local file; - is standard input'))
       .positional('path', one('its name there, or a directory to put it in'))
       .option('r', { alias: 'recursive', type: 'boolean', default: false, describe: 'a whole tree' })
-      .option('a', { alias: 'archive', type: 'boolean', default: false, describe: 'a whole tree, and keep links, owners, modes, times, xattrs, holes' })
+      .option('a', { alias: 'archive', type: 'boolean', default: false, describe: 'a tree, and keep links, owners, modes, times, xattrs, holes' })
       .option('progress', progress)
       .example('ninefold put -a ./photos /export', '').example('tar c . | ninefold put - /export/all.tar', ''),
     async (args) => (await import('./transfer.ts')).put(at(args), args.local, args.path, { tree: args.r || args.a, keep: args.a, progress: args.progress ?? process.stderr.isTTY }))
@@ -66,7 +73,7 @@ export function verbs(y: Argv): Argv {
       .positional('path', one('a file there'))
       .positional('local', one('its name here, or a directory to put it in; - is standard output'))
       .option('r', { alias: 'recursive', type: 'boolean', default: false, describe: 'a whole tree' })
-      .option('a', { alias: 'archive', type: 'boolean', default: false, describe: 'a whole tree, and keep links, owners, modes, times, xattrs, holes' })
+      .option('a', { alias: 'archive', type: 'boolean', default: false, describe: 'a tree, and keep links, owners, modes, times, xattrs, holes' })
       .option('progress', progress)
       .example('ninefold get -a /export/photos .', ''),
     async (args) => (await import('./transfer.ts')).get(at(args), args.path, args.local, { tree: args.r || args.a, keep: args.a, progress: args.progress ?? process.stderr.isTTY }))
@@ -81,7 +88,7 @@ export function verbs(y: Argv): Argv {
     .command('mkdir <path..>', 'make directories', (y) => where(y)
       .positional('path', many('directories to make'))
       .option('p', { alias: 'parents', type: 'boolean', default: false, describe: 'those above too; one that is there is no error' })
-      .option('m', { alias: 'mode', type: 'string', describe: 'permission bits, octal' })
+      .option('m', { alias: 'mode', type: 'string', nargs: 1, describe: 'permission bits, octal' })
       .example('ninefold mkdir -p -m 0750 /export/a/b', ''),
     async (args) => (await import('./change.ts')).mkdir(at(args), args.path, { parents: args.p, ...(args.m === undefined ? {} : { mode: args.m }) }))
 

@@ -1,0 +1,34 @@
+// What `serve --help` says of stacks, made from the options that translators declare.
+
+import type { Option } from '../../translators/options.ts'
+import { translators } from '../translators.ts'
+import { sizeString } from './format.ts'
+
+const COLUMN = 24
+
+/** Every translator, with its options and what they are unless told. width: of the lines, characters. */
+export function translatorsHelp(width: number): string {
+  const row = (left: string, text: string) => {
+    const lines: string[] = ['']
+    for (const word of text.split(' ')) {
+      const last = lines.at(-1)!
+      if (last !== '' && COLUMN + last.length + 1 + word.length > width) lines.push(word)
+      else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
+    }
+    return lines.map((line, i) => (i > 0 ? '' : left).padEnd(COLUMN - 1) + ` ${line}`)
+  }
+  const rows = [...translators.values()].flatMap(({ definition: { name, about, children, options } }) => [
+    ...row(`  ${name}${Object.entries(options).map(([key, { positional }]) => positional ? ` ${key.toUpperCase()}` : '').join('')}${children === 0 ? '' : ' | ...'}`, about),
+    ...Object.entries(options).flatMap(([key, option]) => row(`    ${option.positional ? key.toUpperCase() : `${key}=${standard(option)}`}`, option.about)),
+  ])
+  return ['A STACK: translators, outermost first, | before what is underneath.', 'There are, with what their options are unless told:', ...rows].join('\n')
+}
+/** The default as a stack would have it. */
+function standard({ default: value, unit, schema }: Option<unknown>): string {
+  if (typeof value === 'boolean') return value ? 'on' : 'off'
+  if (typeof value !== 'number') return String(value ?? '')
+  if (value === Number.MAX_SAFE_INTEGER) return 'SIZE'                // no limit
+  if (unit === 'bytes') return sizeString(value).replace('.0', '').replace(' ', '')
+  if ((schema as { maximum?: number }).maximum === 0o7777) return `0${value.toString(8)}`
+  return `${value}${unit === 'seconds' ? 's' : ''}`
+}
