@@ -88,6 +88,17 @@ const rows: readonly Row[] = [
   ['an ACL is the owner\'s to set', 'EPERM', async (at) => { await at.file('f', 0o666, ALICE); await xattr(at.eve, 'f', (file) => file.setxattr('system.posix_acl_access', acl(7))) }],
   ['an ACL lets in', null, async (at) => { await at.file('f', 0o600, ALICE); await xattr(at.alice, 'f', (file) => file.setxattr('system.posix_acl_access', acl(6))); await open(at.eve, 'f', O.RDWR) }],
   ['an ACL keeps out', 'EACCES', async (at) => { await at.file('f', 0o666, ALICE); await xattr(at.alice, 'f', (file) => file.setxattr('system.posix_acl_access', acl(2))); await open(at.eve, 'f', O.RDONLY) }],
+  ['an ACL by an owner who is not in the group takes setgid off', null, async (at) => { await at.file('f', 0o2755, ALICE, GROUP); await xattr(at.alice, 'f', (file) => file.setxattr('system.posix_acl_access', acl(6))); assert.is((await modeOf(at.root, 'f')) & S.ISGID, 0) }],
+  ['by root it stays', null, async (at) => { await at.file('f', 0o2755, ALICE, GROUP); await xattr(at.root, 'f', (file) => file.setxattr('system.posix_acl_access', acl(6))); assert.is((await modeOf(at.root, 'f')) & S.ISGID, S.ISGID) }],
+  ['what is there and may not be made is told to be there', 'EEXIST', async (at) => { await at.dir('d', 0o755); await at.eve.mkdir('d', 0o755) }, 0o755],
+  ['by Tlcreate with O_EXCL, too', 'EEXIST', async (at) => { await at.file('f', 0o644); await at.eve.create('f', O.RDONLY | O.EXCL, 0o644) }, 0o755],
+  ['a name that is free is not', 'EACCES', (at) => at.eve.create('f', O.RDONLY | O.EXCL, 0o644), 0o755],
+  ['a rename to another name of the same file does nothing, to no one\'s harm', null, async (at) => {
+    await at.file('f', 0o600, ALICE)
+    await at.root.link(await at.root.walk('f'), 'g')
+    await at.eve.renameat('f', at.eve, 'g')
+    assert.is((await (await at.root.walk('f')).getattr()).nlink, 2)
+  }, 0o755],
   ['a default ACL is inherited', null, async (at) => {
     await at.dir('d', 0o777, ALICE)
     const dir = await at.alice.walk('d')
