@@ -45,6 +45,14 @@ test('a path that is no directory is refused with the cure', async () => {
   if (fs.existsSync('/proc/version')) assert.match(await said({ path: '/proc', owner: 'mapped' }), /owner=mapped keeps owners in xattrs/)
 })
 
+if (!isRoot) test('a file that the server may not read still tells its attributes, with the ACL asked for', () => over({ owner }, async (root) => {
+  const f = await make(root, 'f', 'text', 0o200)
+  assert.is(((await f.getattr(Attrs.BASIC | Attrs.ACL)).mode & 0o7777).toString(8), '200')
+  await using handle = await f.open(O.WRONLY)
+  assert.is(await handle.write(bytes('TEXT'), 0), 4)
+  await f.close()
+}))
+
 // Nodes, not paths
 
 test('a node follows renames of its own, its parent and its grandparent', () => over({ owner }, async (root) => {

@@ -93,7 +93,10 @@ abstract class StoredAcls {
   abstract chmod(inode: Inode, fd: number, mode: number): void
   protected abstract mode(inode: Inode): number
   acl(inode: Inode): Uint8Array | undefined {
-    try { return sys.getxattr(inode.access(), OWN + ACL_ACCESS) } catch (e) { return none(e, () => { inode.device.acls = false }) }
+    try { return sys.getxattr(inode.access(), OWN + ACL_ACCESS) } catch (e) {
+      // A mode that denies the server's own user reading hides the record too. The file is as closed to those the ACL names.
+      return (e as { code?: Code }).code === 'EACCES' ? undefined : none(e, () => { inode.device.acls = false })
+    }
   }
   getAcl(inode: Inode, name: string): Uint8Array { return sys.getxattr(inode.access(), OWN + name) }
   setAcl(inode: Inode, name: string, value: Uint8Array, flags: number): void {
