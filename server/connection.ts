@@ -80,7 +80,6 @@ export class Connection {
 
   /** Bytes of replies that the kernel has not taken yet. */
   get unsent(): number { return this.#socket.writableLength }
-  get closed(): boolean { return this.#closed }
   /** Nothing has come in yet. */
   get silent(): boolean { return this.#silent }
 

@@ -63,8 +63,8 @@ export async function serve(config: ServerConfig): Promise<Server> {
     return running
   } catch (e) {
     for (const listener of listeners) listener.close()
-    if (namespace) await namespace.close()
-    else for (const translator of config.namespace.values()) await translator.close()
+    if (namespace) await namespace.close().catch((err: unknown) => log.warn({ err }, 'a translator did not close well'))
+    else await Promise.allSettled([...config.namespace.values()].map(async (translator) => translator.close()))
     throw e
   }
 }

@@ -222,6 +222,18 @@ test('what fails when a server stops is thrown when all has been tried', async (
   assert.equal(done, ['one syncs', 'one closes', 'two syncs', 'two closes'])
 })
 
+for (const what of ['can not listen', 'may not listen'] as const) {
+  test(`a server that ${what} says that, and closes all translators, whatever their closes say`, async () => {
+    const done: string[] = [], log = new Kept(), taken = await serve({ listen: ['tcp://127.0.0.1:0'], namespace: new Map([['/', await brick('/')]]) })
+    const make = (name: string) => way({ nodes: 0, close() { done.push(name); throw errno('EIO', name) } })
+    const namespace = new Map([['/', await make('one')({}, await brick('/'))], ['/two', await make('two')({}, await brick('/two'))]])
+    const listen = what === 'can not listen' ? taken.urls : ['tcp://192.0.2.1:5640']
+    await serve({ listen, namespace, log }).then(() => assert.unreachable(), (e) => assert.match(e.message, /listens there already|is not loopback/))
+    assert.equal(done, ['one', 'two'])
+    await taken.stop()
+  })
+}
+
 // Owners in ACLs are mapped as owners of files are.
 const acl = (uid: number) => formatAcl([
   { tag: Tag.USER_OBJ, perm: 6, id: 0xffffffff }, { tag: Tag.USER, perm: 4, id: uid }, { tag: Tag.GROUP_OBJ, perm: 4, id: 0xffffffff },

@@ -16,7 +16,7 @@ const ops = [
   'getxattr', 'setxattr', 'listxattr', 'removexattr', 'read', 'write', 'readdir', 'fsync', 'sync',
   'put', 'get', 'drop', 'list', 'putRecord', 'getRecord', 'listRecords', 'dropRecord',
 ] as const
-export type Op = typeof ops[number]
+type Op = typeof ops[number]
 
 const options = {
   seed: int({ about: 'what decides: the same seed, the same faults', default: 1 }),

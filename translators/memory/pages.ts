@@ -3,7 +3,7 @@ import { BLOCK, PAGE } from './arena.ts'
 import type { Space } from './space.ts'
 
 /** The end of the largest file: offsets are numbers. */
-export const MAX_SIZE = Number.MAX_SAFE_INTEGER
+const MAX_SIZE = Number.MAX_SAFE_INTEGER
 
 /**
  * The bytes of one file. Each page holds its first bytes, as many as were written to, in whole blocks; what lies behind,
