@@ -25,7 +25,8 @@ export type Awaitable<T> = T | Promise<T>
 export interface Owner { readonly uid: number; readonly gid: number }
 
 /** Whose numbers Qid.path are: one per device, instance or snapshot. Compared by ===. The label outlives a restart where
- *  the numbers do, and is no other's: it is how the server finds the prefix again under which it showed them. */
+ *  the numbers do: it is how the server finds the prefix again under which it showed them. Of two with one label the second
+ *  that is shown gets a prefix of its own, which is not certain to be its own again. */
 export interface Volume { readonly label: string }
 
 /** The request at work. An abort only hastens the end: what was lent stays lent until the method settles. */
