@@ -52,12 +52,15 @@ export async function listen(url: string, accept: (socket: Socket) => void, fail
   const address = parseListen(url)
   const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, accept)
   if (address.kind === 'unix') {
-    mkdirSync(dirname(address.path), { recursive: true })
+    allowed(url, () => mkdirSync(dirname(address.path), { recursive: true }))
     await clear(address.path)
     // The mode counts from the first moment on: a socket that is made open and closed later was open.
     const before = process.umask(0o777 & ~address.mode)
     try { await listening(server, url, failed, () => server.listen(address.path)) } finally { process.umask(before) }
-    if (address.owner) chownSync(address.path, address.owner[0], address.owner[1] === -1 ? process.getgid!() : address.owner[1])
+    const { owner } = address
+    if (owner) {
+      try { allowed(url, () => chownSync(address.path, owner[0], owner[1] === -1 ? process.getgid!() : owner[1])) } catch (e) { server.close(); throw e }
+    }
     chmodSync(address.path, address.mode)
     const mine = lstatSync(address.path)
     return {
@@ -73,6 +76,11 @@ export async function listen(url: string, accept: (socket: Socket) => void, fail
   if (address.kind === 'fd') return { url, close: () => { server.close() } }
   const { port } = server.address() as AddressInfo
   return { url: `tcp://${isIP(address.host) === 6 ? `[${address.host}]` : address.host}:${port}`, close: () => { server.close() } }
+}
+
+/** Does what the system may refuse, and says for which address that was. */
+function allowed(url: string, act: () => void): void {
+  try { act() } catch (e) { throw new Error(`${url}: ${(e as Error).message}`, { cause: e }) }
 }
 
 function listening(server: NetServer, url: string, failed: (error: Error) => void, begin: () => void): Promise<void> {

@@ -187,7 +187,8 @@ function isDirectory({ qid }: Node): boolean { return (qid.type & QT.DIR) !== 0 
 /** What stands at a place: the root of its mount, the directory below, or an empty one made up. */
 async function standing(place: Place, synthetic: Mount): Promise<File> {
   if (place.mount) {
-    const root = await place.mount.face.attach('')
+    let root: Node
+    try { root = await place.mount.face.attach('') } catch (e) { throw new Error(`${place.path}: its root can't be reached: ${(e as Error).message}`, { cause: e }) }
     if (place.children.size && !isDirectory(root)) throw errno('ENOTDIR', `${place.path}: is a file; nothing can be mounted below it`)
     return place.mount.adopt(root)
   }

@@ -150,6 +150,18 @@ test('standard input and output', () => {
   assert.is(run(['put', '-', '/stdin'], { input: '' }).code, 0)
   assert.is(run(['cat', '/stdin']).bytes.length, 0)
 })
+test('Ctrl-C in a copy says what it leaves', async () => {
+  const child = spawn(bin, ['put', '-', '/half'], { cwd: folder, env: { ...process.env, NINEFOLD_SERVER: server.urls[0] } })
+  all.push(child)
+  let err = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { err += text })
+  for (let i = 0; i < 100 && run(['stat', '/half']).code !== 0; i++) await new Promise((done) => setTimeout(done, 50))
+  const ended = new Promise((done) => child.once('close', (_, signal) => done(signal)))
+  child.kill('SIGINT')
+  assert.is(await ended, 'SIGINT')
+  assert.is(err, 'ninefold: put: /half: interrupted. What was written stays, and may be a part of a file\n')
+  ok('rm', '/half')
+})
 test('names are bytes, from the command line to the listing', () => {
   const name = Buffer.from('n\xff\x01é', 'latin1')                                            // not UTF-8
   writeFileSync(at('x'), 'x')
@@ -357,11 +369,23 @@ if (asRoot) {
   })
 }
 test('completion knows verbs, flags and paths of the server', () => {
-  const words = (...line: string[]) => run(['--get-yargs-completions', 'ninefold', ...line]).out.trim().split('\n')
+  const words = (...line: string[]) => {
+    const { out, err } = run(['--get-yargs-completions', 'ninefold', ...line])
+    assert.is(err, '')                                     // it would stand in the line that is being typed
+    return out.trim().split('\n')
+  }
   assert.ok(words('mk').some((word) => word.startsWith('mkdir')))
   assert.ok(words('ls', '--js').includes('--json'))
   ok('mkdir', '-p', '/complete/one')
-  assert.equal(words('ls', '/compl'), ['/complete/'])
+  const remote = ['/complete/'], none = ['']
+  for (const [line, found] of [
+    [['ls', '/compl'], remote], [['ls', '-l', '/compl'], remote], [['ls', '--server', server.urls[1]!, '/compl'], remote], [['rm', '-r', '--', '/compl'], remote],
+    [['put', '/compl'], none], [['put', '-a', '/compl'], none], [['put', '-a', './x', '/compl'], remote], [['put', '-', '/compl'], remote],
+    [['get', '-a', '/compl'], remote], [['get', '/complete', '/compl'], none], [['mkdir', '-m', '0700', '/compl'], remote], [['serve', '/compl'], none],
+    [['ls', '--aname', '/complete', '/o'], ['/one/']], [['ls', '--server', 'unix:/nowhere', '/compl'], none],
+  ] as const) assert.equal(words(...line), found, line.join(' '))
+  assert.ok(words('ls', '--').includes('--json'))
+  assert.ok(words('ls', '--').includes('-l'))
   assert.match(ok('completion'), 'ninefold')
 })
 test('every verb has --help with an example', () => {
@@ -410,6 +434,7 @@ for (const [what, words, code, says] of [
   ['--at with a wrong stack', ['--at', '/=memroy'], 2, '--at /=memroy: no translator "memroy". Did you mean "memory"?'],
   ['--listen of another kind', ['--at', '/=memory', '--listen', 'http://x'], 2, '--listen http://x: is no place to listen.'],
   ['an address beyond this host that lets nobody in', ['--at', '/=memory', '--listen', 'tcp://0.0.0.0:0'], 1, 'tcp://0.0.0.0:0: is not loopback, and no attach point says who may come in.'],
+  ['a folder for the socket that cannot be made', ['--at', '/=memory', '--listen', 'unix:/dev/null/x.sock'], 1, 'unix:/dev/null/x.sock: ENOTDIR: '],
   ['a directory that is not there', ['--at', '/=posix ./nope'], 1, '/: posix: ./nope: there is no such directory. Make it: mkdir -p'],
 ] as const) {
   life(`serve refuses ${what}`, () => {

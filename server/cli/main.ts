@@ -22,7 +22,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     .scriptName('ninefold')
     .usage('ninefold VERB ...\n\nA 9P file server whose namespace is assembled from stacked translators, and a client for it.')
     .command('version', 'tell the version', (y) => y.example('ninefold version', ''), () => { console.log(version()) })
-    .completion('completion', 'print the completion script for bash or zsh', completeLine)
+    .completion('completion', 'print the completion script for bash or zsh', completeLine(words.slice(2)))
     .version(version()).alias('h', 'help')
     .epilogue('A PATH lies on the server that --server names, else $NINEFOLD_SERVER, else unix:./run/ninefold.sock.')
     .parserConfiguration({
@@ -34,7 +34,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await cli.parseAsync()
   } catch (e) {
-    process.exitCode = tell(verb, e)
+    if (words[0] !== '--get-yargs-completions') process.exitCode = tell(verb, e)   // the line is not done yet, and Tab says nothing
   }
 
   /** yargs hands its usage, not itself, to what hears of a failure; its types say otherwise. */
@@ -71,7 +71,7 @@ function tell(verb: string | undefined, error: unknown): number {
 // yargs takes a lone - for an option without a name, and loses the positionals behind a --. A NUL, which no word can hold,
 // before such words keeps them whole until it is done.
 function shield(words: readonly string[]): string[] {
-  const end = words.indexOf('--')
+  const end = words.slice(0, words[0] === '--get-yargs-completions' ? -1 : undefined).indexOf('--')
   const before = end < 0 ? words : words.slice(0, end), after = end < 0 ? [] : words.slice(end + 1)
   return [...before.map((word) => word === '-' ? '\0-' : word), ...after.map((word) => `\0${word}`)]
 }

@@ -10,7 +10,7 @@ import { parseListen } from '../listen.ts'
 import { mayListen, serve as start } from '../server.ts'
 import { parseStack, startStack } from '../stack.ts'
 import type { Stack } from '../stack.ts'
-import { failure, Failure, Misuse, reason } from './failure.ts'
+import { failure, Failure, Misuse } from './failure.ts'
 import { makeLog } from './log.ts'
 
 export interface ServeOptions {
@@ -39,7 +39,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     throw e
   }
   const server = await start({ listen: [...config.listen], namespace: running, attach: config.attach, limits: config.limits, log, ...(config.state === undefined ? {} : { state: config.state }) })
-    .catch((e: unknown) => { throw new Failure(reason(e), { cause: e }) })              // it has closed the translators
+    .catch((e: unknown) => { throw new Failure((e as Error).message, { cause: e }) })   // it has closed the translators
   const ended = new Promise<string>((done) => { for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, done) })
   process.stdout.write(`${tree(config.namespace)}\n\n${mountLines(server.urls)}\n`)
 

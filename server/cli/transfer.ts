@@ -66,9 +66,11 @@ export async function put(where: Where, local: string, path: string, options: Tr
       const progress = new Progress(options.progress, undefined)
       const sink = await above.create(name, 0o666 & ~process.umask())
       const fill = streamFiller(process.stdin)
+      const forget = onInterrupt('put', path, progress)
       try {
         await pump(async (into, offset) => { const count = await fill(into, offset); progress.add(count); return count }, sink.drain)
       } finally {
+        forget()
         progress.end()
         await sink.close()
       }
@@ -112,9 +114,22 @@ async function transfer(verb: string, from: Place, above: Place, name: string, o
   const stat = await from.stat(), directory = (stat.mode & S.IFMT) === S.IFDIR
   if (directory && !options.tree) throw failure(from.path, new Failure(`${from.path}: Is a directory. Copy it with -r, or -a`))
   const progress = new Progress(options.progress, options.progress && directory ? await measure(from) : stat.size)
+  const forget = onInterrupt(verb, from.path, progress)
   try {
     await copy(from, above, name, { keep: options.keep, progress, complain: (error) => complain(verb, error) })
   } finally {
+    forget()
     progress.end()
   }
+}
+
+/** Has a Ctrl-C say what it leaves before it ends all. Returns what undoes that. */
+function onInterrupt(verb: string, path: string, progress: Progress): () => void {
+  const tell = () => {
+    progress.end()
+    complain(verb, failure(path, new Error('interrupted. What was written stays, and may be a part of a file')))
+    process.kill(process.pid, 'SIGINT')                    // nobody hears it now: the shell sees what ended us
+  }
+  process.once('SIGINT', tell)
+  return () => { process.off('SIGINT', tell) }
 }

@@ -115,10 +115,17 @@ export function verbs(y: Argv, width: number): Argv {
     async (args) => (await import('./xattr.ts')).xattr(at(args), args.action, args.path, args.name, args.value, { json: args.json }))
 }
 
-/** What may follow the words so far: verbs and flags, else paths of the server. */
-export async function completeLine(current: string, args: Record<string, unknown>, defaults: (done: (error: Error | null, words: string[] | undefined) => void) => void, done: (words: string[]) => void): Promise<void> {
-  const words = (args._ as string[]).slice(1)                                               // the first is ninefold
-  const remote = current.startsWith('/') && words.length > 1
-  if (!remote) return defaults((_, words) => done(words ?? []))
-  done(await (await import('./remote.ts')).complete(at({ server: args.server as string | undefined, aname: '' }), current).catch(() => []))
+/** What may follow the words so far, from the verb on: verbs and flags, else paths of the server, where a path of the server goes. */
+export function completeLine(words: readonly string[]) {
+  const current = words.at(-1) ?? ''                       // yargs' own is shielded
+  return async (_: string, args: Record<string, unknown>, defaults: (done: (error: Error | null, words: string[] | undefined) => void) => void, done: (words: string[]) => void): Promise<void> => {
+    if (words.length < 2 || !current.startsWith('/')) return defaults((_, words) => done((words ?? []).map((word) => word.replace(/^-(-\w)$/, '$1'))))
+    // by hand: yargs does not know the verb's flags yet, and takes the /a of `ls -l /a` for a value
+    const before = words.slice(1, -1).filter((word, i) => (!word.startsWith('-') || word === '-') && !valued.includes(words[i]!)).length
+    const here = words[0] === 'serve' || (words[0] === 'put' && before === 0) || (words[0] === 'get' && before === 1) || valued.includes(words.at(-2)!)
+    if (here) return done([])                             // bash completes files of this machine itself
+    const { server, uid, user, aname } = args as { [flag: string]: string | undefined }
+    done(await (await import('./remote.ts')).complete(at({ server, uid, user, aname: aname ?? '' }), current).catch(() => []))
+  }
 }
+const valued = ['--server', '--uid', '--user', '--aname', '-m', '--mode', '--at', '--listen', '--state', '--log']
