@@ -434,7 +434,7 @@ for (const [what, words, code, says] of [
   ['--at with a wrong stack', ['--at', '/=memroy'], 2, '--at /=memroy: no translator "memroy". Did you mean "memory"?'],
   ['--listen of another kind', ['--at', '/=memory', '--listen', 'http://x'], 2, '--listen http://x: is no place to listen.'],
   ['an address beyond this host that lets nobody in', ['--at', '/=memory', '--listen', 'tcp://0.0.0.0:0'], 1, 'tcp://0.0.0.0:0: is not loopback, and no attach point says who may come in.'],
-  ['a folder for the socket that cannot be made', ['--at', '/=memory', '--listen', 'unix:/dev/null/x.sock'], 1, 'unix:/dev/null/x.sock: ENOTDIR: '],
+  ['a folder for the socket that cannot be made', ['--at', '/=memory', '--listen', 'unix:/dev/null/x.sock'], 1, 'unix:/dev/null/x.sock: '],
   ['a directory that is not there', ['--at', '/=posix ./nope'], 1, '/: posix: ./nope: there is no such directory. Make it: mkdir -p'],
 ] as const) {
   life(`serve refuses ${what}`, () => {

@@ -11,7 +11,7 @@ const root = resolve(fileURLToPath(import.meta.url), '../../..')
 const test = suite('houses')
 
 /** Tracked files and those about to be: what a commit could hold. */
-const files = execFileSync('git', ['-C', root, 'ls-files', '-z', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
+const files = execFileSync('git', ['-C', root, 'ls-files', '-z', '--cached'], { encoding: 'utf8' })
   .split('\0').filter((file) => file !== '' && existsSync(join(root, file)))
 const sources = files.filter((file) => file.endsWith('.ts'))
 const read = (file: string) => readFileSync(join(root, file), 'utf8')
