@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert'
 const root = resolve(fileURLToPath(import.meta.url), '../../..')
 const test = suite('houses')
 
-/** Tracked files and those about to be: what a commit could hold. */
+/** What git tracks: a folder that somebody tried things in is not the repository's. */
 const files = execFileSync('git', ['-C', root, 'ls-files', '-z', '--cached'], { encoding: 'utf8' })
   .split('\0').filter((file) => file !== '' && existsSync(join(root, file)))
 const sources = files.filter((file) => file.endsWith('.ts'))
