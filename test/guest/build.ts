@@ -19,8 +19,11 @@ async function build(dir: string, name: string, files: readonly string[]): Promi
   return to
 }
 
-/** The guest's first process. */
-export const agent = (dir: string) => build(dir, 'agent', [join(sources, 'agent.c')])
+/** The guest's first process, and how fast the clock of its machine goes. */
+export async function agent(dir: string): Promise<{ agent: string; counterKHz: number }> {
+  const agent = await build(dir, 'agent', [join(sources, 'agent.c')])
+  return { agent, counterKHz: Number((await run(agent)).stdout) }
+}
 
 /** The POSIX checker. */
 export async function checker(dir: string): Promise<string> {

@@ -18,6 +18,7 @@ export interface Command { readonly cwd?: string; readonly uid?: number; readonl
 export interface Machine {
   readonly vmlinux: string
   readonly initramfs: string
+  readonly counterKHz: number                             // of the host's time stamp counter, which is the guest's clock
   readonly devices: readonly string[]                     // QEMU options beside the bare machine's
   readonly home: string                                   // a folder for the socket, console.log and dmesg; QEMU runs here
   readonly cwd: string                                    // where QEMU stands: paths of `devices` are relative to it
@@ -70,7 +71,7 @@ export class Guest implements AsyncDisposable {
       '-accel', 'tcg,thread=multi', '-M', 'q35,hpet=on,smbus=off,sata=off,usb=off,vmport=off,i8042=off', '-cpu', 'Nehalem-v1,+rdrand', '-smp', '1', '-m', '1536',
       '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-monitor', 'none',
       '-kernel', machine.vmlinux, '-initrd', machine.initramfs,
-      '-append', 'console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 tsc=reliable random.trust_cpu=on no_timer_check nowatchdog cryptomgr.notests raid=noautodetect 8250.nr_uarts=1 reboot=t',
+      '-append', `console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 tsc=reliable tsc_early_khz=${machine.counterKHz} random.trust_cpu=on no_timer_check nowatchdog cryptomgr.notests init_on_alloc=0 lsm= preempt=none raid=noautodetect 8250.nr_uarts=1 reboot=t`,
       '-serial', `file:${join(machine.home, 'console.log')}`,
       '-fsdev', 'local,id=root,path=/,security_model=none,readonly=on,multidevs=remap', '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
       '-device', 'virtio-serial-pci', '-chardev', `socket,id=agent,path=${socket}`, '-device', 'virtserialport,chardev=agent,nr=1,name=agent',

@@ -80,5 +80,6 @@ void pass(int fd);                                    // tells another process t
 void await(int fd);                                   // waits for that, 10 s at most
 
 extern int many;                                      // entries of a large directory
+extern const char *filled;                            // one that has them already, or NULL
 extern int there;                                     // this check's folder, seen by the second view
 #endif

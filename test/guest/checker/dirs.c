@@ -166,7 +166,7 @@ static void fill(const char *dir, int n) {
 }
 
 CHECK("readdir: a large directory lists each name once, and is gone when all were removed") {
-  fill("d", many);
+  if (filled) ok(rename(filled, "d")); else fill("d", many);
   char *seen = calloc(many, 1);
   DIR *d = opendir("d");
   yes(d);
