@@ -9,8 +9,7 @@ type Declare<T> = (name: string, body: Callback<T>) => void
 /** Program to Debian packages. What stands here, .ci/run installs. */
 const packages: Readonly<Record<string, string>> = {
   'qemu-system-x86_64': 'qemu-system-x86',
-  busybox: 'busybox-static',
-  cpio: 'cpio', diod: 'diod', tshark: 'tshark', fio: 'fio', dbench: 'dbench', 'stress-ng': 'stress-ng', sqlite3: 'sqlite3',
+  diod: 'diod', tshark: 'tshark', fio: 'fio', dbench: 'dbench', 'stress-ng': 'stress-ng', sqlite3: 'sqlite3',
   setfattr: 'attr', getfattr: 'attr', setfacl: 'acl', getfacl: 'acl',
   gcc: 'gcc libc6-dev', git: 'git', xz: 'xz-utils', strace: 'strace', tar: 'tar',
 }

@@ -27,6 +27,10 @@ export interface Machine {
 interface Waiting { out: string; err: string; done(ran: Ran): void; fail(e: Error): void }
 interface Said { ready?: string; fatal?: string; id?: number; out?: string; err?: string; exit?: number; ms?: number; late?: boolean; stuck?: boolean }
 
+/** The kernel's: no checks and delays that an emulated machine pays for, and a panic that ends it. */
+const parameters = 'console=ttyS0 quiet panic=-1 reboot=t mitigations=off nokaslr audit=0 lsm= init_on_alloc=0 preempt=none tsc=reliable no_timer_check '
+  + 'nowatchdog random.trust_cpu=on cryptomgr.notests raid=noautodetect 8250.nr_uarts=1'
+
 const bootLimit = 60, graceLimit = 8                      // seconds
 const children = new Set<ChildProcess>()
 
@@ -68,10 +72,11 @@ export class Guest implements AsyncDisposable {
     const door = createServer().listen(socket)
     await once(door, 'listening')
     const qemu = own(spawn('qemu-system-x86_64', [
-      '-accel', 'tcg,thread=multi', '-M', 'q35,hpet=on,smbus=off,sata=off,usb=off,vmport=off,i8042=off', '-cpu', 'Nehalem-v1,+rdrand', '-smp', '1', '-m', '1536',
+      '-accel', 'tcg,thread=multi', '-M', 'q35,hpet=on,smbus=off,sata=off,usb=off,vmport=off,i8042=off', '-cpu', 'Nehalem-v1,+rdrand',
+      '-smp', '1', '-m', '1536',
       '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-monitor', 'none',
       '-kernel', machine.vmlinux, '-initrd', machine.initramfs,
-      '-append', `console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 tsc=reliable tsc_early_khz=${machine.counterKHz} random.trust_cpu=on no_timer_check nowatchdog cryptomgr.notests init_on_alloc=0 lsm= preempt=none raid=noautodetect 8250.nr_uarts=1 reboot=t`,
+      '-append', `${parameters} tsc_early_khz=${machine.counterKHz}`,
       '-serial', `file:${join(machine.home, 'console.log')}`,
       '-fsdev', 'local,id=root,path=/,security_model=none,readonly=on,multidevs=remap', '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
       '-device', 'virtio-serial-pci', '-chardev', `socket,id=agent,path=${socket}`, '-device', 'virtserialport,chardev=agent,nr=1,name=agent',

@@ -104,7 +104,8 @@ const programs: readonly Entry[] = [
   } },
   { name: 'git clone, commit and fsck', needs: ['git'], async run(bench) {
     await sh(bench, `
-      export GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' GIT_CONFIG_KEY_1=user.name GIT_CONFIG_VALUE_1=guest GIT_CONFIG_KEY_2=user.email GIT_CONFIG_VALUE_2=guest@example
+      export GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
+      export GIT_CONFIG_KEY_1=user.name GIT_CONFIG_VALUE_1=guest GIT_CONFIG_KEY_2=user.email GIT_CONFIG_VALUE_2=guest@example
       git clone -q 'file://${bench.tools.repository}' clone
       cd clone; git fsck --strict --full; test -z "$(git status --porcelain)"
       printf more >> 0/0; git commit -qam more; test "$(git rev-list --count HEAD)" -eq 11`, 180)
@@ -162,6 +163,7 @@ export async function prepare(home: string, checker: string): Promise<Tools> {
     }
   }, () => {})                                            // no git here: its entry says so
   const commits = Array.from({ length: 500 }, (_, i) => `begin; insert into t values (${i + 1}, hex(randomblob(50))); commit;\n`).join('')
-  await writeFile(sql, `pragma journal_mode=delete;\ncreate table t (n integer, text text);\ncreate index i on t (text);\n${commits}pragma integrity_check;\nselect count(*), sum(n) from t;\n`)
+  const before = 'pragma journal_mode=delete;\ncreate table t (n integer, text text);\ncreate index i on t (text);\n'
+  await writeFile(sql, `${before}${commits}pragma integrity_check;\nselect count(*), sum(n) from t;\n`)
   return { checker, tree, repository, sql }
 }

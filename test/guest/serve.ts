@@ -12,7 +12,8 @@ export interface Served extends AsyncDisposable { readonly pid: number }
 /** Runs `ninefold ...args` in `cwd` until it says where it is mounted; what it says is kept in server.log there. Disposing of it
  *  ends it by SIGTERM, and throws if it does not end well. */
 export async function serve(cwd: string, args: readonly string[]): Promise<Served> {
-  const child = own(spawn(process.execPath, ['--enable-source-maps', join(root, 'bin/ninefold'), ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] }))
+  const program = ['--enable-source-maps', join(root, 'bin/ninefold')]
+  const child = own(spawn(process.execPath, [...program, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] }))
   const log = createWriteStream(join(cwd, 'server.log'))
   let words = ''
   const gone = once(child, 'exit')

@@ -27,7 +27,15 @@ CHECK_AS_ROOT("stat: what a user makes is that user's") {
   }
 }
 
-CHECK("stat: a missing name is ENOENT, a file on the way ENOTDIR") { struct stat s; put("f", ""); fails(ENOENT, stat("x", &s)); fails(ENOTDIR, stat("f/x", &s)); fails(ENOTDIR, stat("f/", &s)); fails(ENOENT, stat("", &s)); }
+CHECK("stat: a missing name is ENOENT, a file on the way ENOTDIR") {
+  struct stat s;
+  put("f", "");
+  fails(ENOENT, stat("x", &s));
+  fails(ENOTDIR, stat("f/x", &s));
+  fails(ENOTDIR, stat("f/", &s));
+  fails(ENOENT, stat("", &s));
+}
+
 CHECK("stat: the same by name and by descriptor") {
   put("f", "text");
   struct stat a = look("f"), b;
@@ -81,8 +89,14 @@ CHECK("chmod: sets every bit, on files and directories") {
   yes(S_ISREG(look("f").st_mode) && S_ISDIR(look("d").st_mode));
 }
 
-CHECK("chmod: a missing name is ENOENT, a file on the way ENOTDIR") { put("f", ""); fails(ENOENT, chmod("x", 0644)); fails(ENOTDIR, chmod("f/x", 0644)); }
+CHECK("chmod: a missing name is ENOENT, a file on the way ENOTDIR") {
+  put("f", "");
+  fails(ENOENT, chmod("x", 0644));
+  fails(ENOTDIR, chmod("f/x", 0644));
+}
+
 CHECK("fchmod: works on a descriptor opened to read") { put("f", ""); ok(fchmod(ok(open("f", O_RDONLY)), 0640)); is(0640, mode_of("f")); }
+
 CHECK("chmod: changes ctime and not mtime") {
   put("f", "");
   older("f");
@@ -127,7 +141,12 @@ CHECK_AS_ROOT("chown: owner, group, both, or neither") {
   is(OTHER, look("f").st_uid);
 }
 
-CHECK_AS_ROOT("chown: large numbers") { put("f", ""); ok(chown("f", 3000000000u, 4000000000u)); is(3000000000u, look("f").st_uid); is(4000000000u, look("f").st_gid); }
+CHECK_AS_ROOT("chown: large numbers") {
+  put("f", "");
+  ok(chown("f", 3000000000u, 4000000000u));
+  is(3000000000u, look("f").st_uid);
+  is(4000000000u, look("f").st_gid);
+}
 
 CHECK_AS_ROOT("chown: drops setuid and setgid of a program, not of a directory") {
   ok(close(make("f", 06755)));
@@ -139,8 +158,18 @@ CHECK_AS_ROOT("chown: drops setuid and setgid of a program, not of a directory")
   is(06755, mode_of("d"));
 }
 
-CHECK("chown: by its owner, to what it is") { put("f", ""); ok(chown("f", geteuid(), getegid())); ok(chown("f", -1, -1)); ok(chown("f", -1, getegid())); }
-CHECK("chown: a missing name is ENOENT, a file on the way ENOTDIR") { put("f", ""); fails(ENOENT, chown("x", -1, -1)); fails(ENOTDIR, chown("f/x", -1, -1)); }
+CHECK("chown: by its owner, to what it is") {
+  put("f", "");
+  ok(chown("f", geteuid(), getegid()));
+  ok(chown("f", -1, -1));
+  ok(chown("f", -1, getegid()));
+}
+
+CHECK("chown: a missing name is ENOENT, a file on the way ENOTDIR") {
+  put("f", "");
+  fails(ENOENT, chown("x", -1, -1));
+  fails(ENOTDIR, chown("f/x", -1, -1));
+}
 
 CHECK_AS_ROOT("chown: by a user is EPERM to give it away or to a group not one's own") {
   put("f", "");
@@ -220,7 +249,11 @@ CHECK("times: of directories, and by descriptor") {
   is(1000000000, look("f").st_mtime);
 }
 
-CHECK("times: a missing name is ENOENT, a file on the way ENOTDIR") { put("f", ""); fails(ENOENT, utimensat(AT_FDCWD, "x", NULL, 0)); fails(ENOTDIR, utimensat(AT_FDCWD, "f/x", NULL, 0)); }
+CHECK("times: a missing name is ENOENT, a file on the way ENOTDIR") {
+  put("f", "");
+  fails(ENOENT, utimensat(AT_FDCWD, "x", NULL, 0));
+  fails(ENOTDIR, utimensat(AT_FDCWD, "f/x", NULL, 0));
+}
 
 CHECK_AS_ROOT("times: who may write may set them to now, and to nothing else") {
   ok(close(make("f", 0666)));
@@ -234,7 +267,13 @@ CHECK_AS_ROOT("times: who may write may set them to now, and to nothing else") {
   }
 }
 
-CHECK("times: are kept by rename and link") { put("f", ""); older("f"); ok(rename("f", "g")); ok(link("g", "h")); is(1000000000, look("h").st_mtime); }
+CHECK("times: are kept by rename and link") {
+  put("f", "");
+  older("f");
+  ok(rename("f", "g"));
+  ok(link("g", "h"));
+  is(1000000000, look("h").st_mtime);
+}
 
 CHECK("access: answers by the mode bits") {
   ok(close(make("f", 0644)));

@@ -44,7 +44,15 @@ CHECK("mkdirat and unlinkat: go from an open directory") {
 }
 
 CHECK("rmdir: removes an empty directory") { make_dir("d"); ok(rmdir("d")); yes(!exists("d")); fails(ENOENT, rmdir("d")); }
-CHECK("rmdir: a directory that is not empty is ENOTEMPTY") { make_dir("d"); put("d/f", ""); fails(ENOTEMPTY, rmdir("d")); ok(unlink("d/f")); ok(rmdir("d")); }
+
+CHECK("rmdir: a directory that is not empty is ENOTEMPTY") {
+  make_dir("d");
+  put("d/f", "");
+  fails(ENOTEMPTY, rmdir("d"));
+  ok(unlink("d/f"));
+  ok(rmdir("d"));
+}
+
 CHECK("rmdir: a file is ENOTDIR") { put("f", ""); fails(ENOTDIR, rmdir("f")); fails(ENOTDIR, rmdir("f/x")); }
 CHECK("rmdir: a symlink to a directory is ENOTDIR") { make_dir("d"); ok(symlink("d", "l")); fails(ENOTDIR, rmdir("l")); }
 CHECK("rmdir: . is EINVAL and .. is ENOTEMPTY") { make_dir("d"); fails(EINVAL, rmdir("d/.")); fails(ENOTEMPTY, rmdir("d/..")); }
@@ -75,7 +83,15 @@ CHECK("rmdir: the working directory, whose name can be taken again") {
 CHECK("unlink: removes a name") { put("f", ""); ok(unlink("f")); yes(!exists("f")); fails(ENOENT, unlink("f")); }
 CHECK("unlink: a directory is EISDIR") { make_dir("d"); fails(EISDIR, unlink("d")); yes(exists("d")); }
 CHECK("unlink: a file on the way is ENOTDIR") { put("f", ""); fails(ENOTDIR, unlink("f/x")); fails(ENOTDIR, unlink("f/")); }
-CHECK("unlink: of a symlink leaves its target") { put("f", "text"); ok(symlink("f", "l")); ok(unlink("l")); yes(!exists("l")); same("text", get("f")); }
+
+CHECK("unlink: of a symlink leaves its target") {
+  put("f", "text");
+  ok(symlink("f", "l"));
+  ok(unlink("l"));
+  yes(!exists("l"));
+  same("text", get("f"));
+}
+
 CHECK("unlink: of a read-only file in a writable folder works") { ok(close(make("f", 0444))); ok(unlink("f")); yes(!exists("f")); }
 
 CHECK("directory: links count the folders in it, or stay 1") {
@@ -282,8 +298,19 @@ CHECK("readdir: a buffer too small for an entry is EINVAL") {
   fails(EINVAL, syscall(SYS_getdents64, ok(open(".", O_RDONLY)), buffer, sizeof buffer));
 }
 
-CHECK("readdir: a file is ENOTDIR") { char buffer[512]; put("f", ""); fails(ENOTDIR, syscall(SYS_getdents64, ok(open("f", O_RDONLY)), buffer, sizeof buffer)); }
-CHECK("readdir: opendir of a file is ENOTDIR, of nothing ENOENT") { put("f", ""); is(0, opendir("f") != NULL); is(ENOTDIR, errno); is(0, opendir("x") != NULL); is(ENOENT, errno); }
+CHECK("readdir: a file is ENOTDIR") {
+  char buffer[512];
+  put("f", "");
+  fails(ENOTDIR, syscall(SYS_getdents64, ok(open("f", O_RDONLY)), buffer, sizeof buffer));
+}
+
+CHECK("readdir: opendir of a file is ENOTDIR, of nothing ENOENT") {
+  put("f", "");
+  is(0, opendir("f") != NULL);
+  is(ENOTDIR, errno);
+  is(0, opendir("x") != NULL);
+  is(ENOENT, errno);
+}
 
 CHECK("statvfs: tells a block size, room and the longest name") {
   struct statvfs s;

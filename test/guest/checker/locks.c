@@ -40,7 +40,11 @@ CHECK("fcntl: read locks are shared, and keep writers out") {
 CHECK("fcntl: ranges apart do not meet") {
   int fd = file();
   ok(lock(fd, F_SETLK, F_WRLCK, 0, 10));
-  BESIDE { ok(lock(fd, F_SETLK, F_WRLCK, 10, 10)); fails(EAGAIN, lock(fd, F_SETLK, F_WRLCK, 9, 1)); fails(EAGAIN, lock(fd, F_SETLK, F_WRLCK, 5, 100)); }
+  BESIDE {
+    ok(lock(fd, F_SETLK, F_WRLCK, 10, 10));
+    fails(EAGAIN, lock(fd, F_SETLK, F_WRLCK, 9, 1));
+    fails(EAGAIN, lock(fd, F_SETLK, F_WRLCK, 5, 100));
+  }
 }
 
 CHECK("fcntl: unlocking the middle splits a range") {
@@ -90,7 +94,8 @@ CHECK("fcntl: a length of 0 goes on to any end") {
 
 CHECK("fcntl: lengths and starts may count from the end and backwards") {
   int fd = file();
-  struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -4, .l_len = 2 }, m = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 4, .l_len = -2 };
+  struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -4, .l_len = 2 };
+  struct flock m = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 4, .l_len = -2 };
   ok(fcntl(fd, F_SETLK, &l));
   ok(fcntl(fd, F_SETLK, &m));
   BESIDE { yes(!is_free(fd, 6, 2)); yes(is_free(fd, 8, 2)); yes(!is_free(fd, 2, 2)); yes(is_free(fd, 4, 2)); yes(is_free(fd, 0, 2)); }
@@ -265,12 +270,48 @@ CHECK("flock: shared locks are shared between processes, and keep an exclusive o
   BESIDE { int b = ok(open("f", O_RDONLY)); ok(flock(b, LOCK_SH | LOCK_NB)); fails(EWOULDBLOCK, flock(b, LOCK_EX | LOCK_NB)); }
 }
 
-CHECK("flock: shared locks are shared between two opens of one process") { int a = file(), b = ok(open("f", O_RDONLY)); ok(flock(a, LOCK_SH | LOCK_NB)); ok(flock(b, LOCK_SH | LOCK_NB)); ok(flock(a, LOCK_UN)); fails(EWOULDBLOCK, flock(a, LOCK_EX | LOCK_NB)); }
-CHECK("flock: closing gives the lock up") { int a = file(); ok(flock(a, LOCK_EX | LOCK_NB)); ok(close(a)); BESIDE ok(flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB)); }
-CHECK("flock: a duplicate holds the same lock") { int a = file(), b = ok(dup(a)); ok(flock(a, LOCK_EX | LOCK_NB)); ok(flock(b, LOCK_EX | LOCK_NB)); ok(close(a)); BESIDE fails(EWOULDBLOCK, flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB)); }
-CHECK("flock: works on a descriptor opened to read") { file(); int a = ok(open("f", O_RDONLY)); ok(flock(a, LOCK_EX | LOCK_NB)); BESIDE fails(EWOULDBLOCK, flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB)); }
-CHECK("flock: the end of a process gives its lock up") { file(); BESIDE ok(flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB)); ok(flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB)); }
-CHECK("flock: directories too") { make_dir("d"); int a = ok(open("d", O_RDONLY)), b = ok(open("d", O_RDONLY)); ok(flock(a, LOCK_EX | LOCK_NB)); fails(EWOULDBLOCK, flock(b, LOCK_EX | LOCK_NB)); }
+CHECK("flock: shared locks are shared between two opens of one process") {
+  int a = file(), b = ok(open("f", O_RDONLY));
+  ok(flock(a, LOCK_SH | LOCK_NB));
+  ok(flock(b, LOCK_SH | LOCK_NB));
+  ok(flock(a, LOCK_UN));
+  fails(EWOULDBLOCK, flock(a, LOCK_EX | LOCK_NB));
+}
+
+CHECK("flock: closing gives the lock up") {
+  int a = file();
+  ok(flock(a, LOCK_EX | LOCK_NB));
+  ok(close(a));
+  BESIDE ok(flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB));
+}
+
+CHECK("flock: a duplicate holds the same lock") {
+  int a = file(), b = ok(dup(a));
+  ok(flock(a, LOCK_EX | LOCK_NB));
+  ok(flock(b, LOCK_EX | LOCK_NB));
+  ok(close(a));
+  BESIDE fails(EWOULDBLOCK, flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB));
+}
+
+CHECK("flock: works on a descriptor opened to read") {
+  file();
+  int a = ok(open("f", O_RDONLY));
+  ok(flock(a, LOCK_EX | LOCK_NB));
+  BESIDE fails(EWOULDBLOCK, flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB));
+}
+
+CHECK("flock: the end of a process gives its lock up") {
+  file();
+  BESIDE ok(flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB));
+  ok(flock(ok(open("f", O_RDWR)), LOCK_EX | LOCK_NB));
+}
+
+CHECK("flock: directories too") {
+  make_dir("d");
+  int a = ok(open("d", O_RDONLY)), b = ok(open("d", O_RDONLY));
+  ok(flock(a, LOCK_EX | LOCK_NB));
+  fails(EWOULDBLOCK, flock(b, LOCK_EX | LOCK_NB));
+}
 
 CHECK("flock: a child that unlocks unlocks for its parent") {
   int a = file();

@@ -12,6 +12,7 @@ static int patterned(void) {
   is(SIZE, write(fd, bytes, SIZE));
   return fd;
 }
+
 static unsigned char *map(int fd, int prot, int flags) {
   unsigned char *p = mmap(NULL, SIZE, prot, flags, fd, 0);
   ok(p == MAP_FAILED ? -1 : 0);
@@ -19,10 +20,28 @@ static unsigned char *map(int fd, int prot, int flags) {
 }
 
 CHECK("mmap: a private mapping shows the file") { is(0, memcmp(bytes, map(patterned(), PROT_READ, MAP_PRIVATE), SIZE)); }
-CHECK("mmap: a shared mapping to read shows the file") { patterned(); is(0, memcmp(bytes, map(ok(open("f", O_RDONLY)), PROT_READ, MAP_SHARED), SIZE)); }
-CHECK("mmap: behind the end of the file the page is zeros") { unsigned char *p = map(patterned(), PROT_READ, MAP_PRIVATE); for (int i = SIZE; i % 4096; i++) is(0, p[i]); }
-CHECK("mmap: at an offset") { int fd = patterned(); unsigned char *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 8192); ok(p == MAP_FAILED ? -1 : 0); is(0, memcmp(bytes + 8192, p, 4096)); }
-CHECK("mmap: to write shared needs a descriptor that may write") { patterned(); fails(EACCES, (long)mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, ok(open("f", O_RDONLY)), 0)); }
+
+CHECK("mmap: a shared mapping to read shows the file") {
+  patterned();
+  is(0, memcmp(bytes, map(ok(open("f", O_RDONLY)), PROT_READ, MAP_SHARED), SIZE));
+}
+
+CHECK("mmap: behind the end of the file the page is zeros") {
+  unsigned char *p = map(patterned(), PROT_READ, MAP_PRIVATE);
+  for (int i = SIZE; i % 4096; i++) is(0, p[i]);
+}
+
+CHECK("mmap: at an offset") {
+  int fd = patterned();
+  unsigned char *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 8192);
+  ok(p == MAP_FAILED ? -1 : 0);
+  is(0, memcmp(bytes + 8192, p, 4096));
+}
+
+CHECK("mmap: to write shared needs a descriptor that may write") {
+  patterned();
+  fails(EACCES, (long)mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, ok(open("f", O_RDONLY)), 0));
+}
 
 CHECK("mmap: writing a private mapping leaves the file alone") {
   int fd = patterned();

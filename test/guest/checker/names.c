@@ -91,7 +91,8 @@ CHECK("names: are not folded, neither by case nor by how a letter is composed") 
 }
 
 CHECK("names: with blanks, quotes, newlines, dots and other signs") {
-  static const char *const all[] = { " ", "  a", "a ", "a\nb", "\t", "'", "\"", "\\", "...", "..a", "a..", ".a", "-rf", "*", "?", "a:b", "a@b", "#", "%00", "~", "CON", "a|b", "@", "$x" };
+  static const char *const all[] = { " ", "  a", "a ", "a\nb", "\t", "'", "\"", "\\", "...", "..a", "a..", ".a", "-rf", "*", "?",
+    "a:b", "a@b", "#", "%00", "~", "CON", "a|b", "@", "$x" };
   enum { N = sizeof all / sizeof *all };
   for (int i = 0; i < N; i++) { char text[4]; snprintf(text, 4, "%d", i); put(all[i], text); }
   is(N, entries("."));

@@ -4,7 +4,13 @@
 CHECK("open: a missing name is ENOENT") { fails(ENOENT, open("f", O_RDONLY)); }
 CHECK("open: an empty name is ENOENT") { fails(ENOENT, open("", O_RDONLY)); }
 CHECK("open: a missing folder on the way is ENOENT") { fails(ENOENT, open("d/f", O_RDWR | O_CREAT, 0644)); }
-CHECK("open: a file on the way is ENOTDIR") { put("f", ""); fails(ENOTDIR, open("f/x", O_RDONLY)); fails(ENOTDIR, open("f/x", O_RDWR | O_CREAT, 0644)); }
+
+CHECK("open: a file on the way is ENOTDIR") {
+  put("f", "");
+  fails(ENOTDIR, open("f/x", O_RDONLY));
+  fails(ENOTDIR, open("f/x", O_RDWR | O_CREAT, 0644));
+}
+
 CHECK("open: a directory to write is EISDIR") { make_dir("d"); fails(EISDIR, open("d", O_WRONLY)); fails(EISDIR, open("d", O_RDWR)); }
 CHECK("open: O_CREAT on a directory is EISDIR") { make_dir("d"); fails(EISDIR, open("d", O_RDONLY | O_CREAT, 0644)); }
 CHECK("open: O_CREAT of a name that ends in a slash is EISDIR") { fails(EISDIR, open("f/", O_RDWR | O_CREAT, 0644)); }

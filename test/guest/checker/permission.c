@@ -44,10 +44,29 @@ CHECK_AS_ROOT("permission: a refused open leaves a lesser one possible") {
   }
 }
 
-CHECK_AS_ROOT("permission: O_TRUNC without write permission is EACCES and empties nothing") { owned("f", 0644, 0, 0); AS(USER) fails(EACCES, open("f", O_WRONLY | O_TRUNC)); same("text", get("f")); }
-CHECK_AS_ROOT("permission: truncate without write permission is EACCES") { owned("f", 0644, 0, 0); AS(USER) fails(EACCES, truncate("f", 0)); same("text", get("f")); }
-CHECK_AS_ROOT("permission: a folder without x lets nobody through") { owned_dir("d", 0766, 0, 0); put("d/f", ""); AS(USER) { struct stat s; fails(EACCES, stat("d/f", &s)); fails(EACCES, open("d/f", O_RDONLY)); fails(EACCES, chdir("d")); } }
-CHECK_AS_ROOT("permission: a folder without r can be passed, not listed") { owned_dir("d", 0711, 0, 0); put("d/f", "text"); AS(USER) { fails(EACCES, open("d", O_RDONLY)); same("text", get("d/f")); } }
+CHECK_AS_ROOT("permission: O_TRUNC without write permission is EACCES and empties nothing") {
+  owned("f", 0644, 0, 0);
+  AS(USER) fails(EACCES, open("f", O_WRONLY | O_TRUNC));
+  same("text", get("f"));
+}
+
+CHECK_AS_ROOT("permission: truncate without write permission is EACCES") {
+  owned("f", 0644, 0, 0);
+  AS(USER) fails(EACCES, truncate("f", 0));
+  same("text", get("f"));
+}
+
+CHECK_AS_ROOT("permission: a folder without x lets nobody through") {
+  owned_dir("d", 0766, 0, 0);
+  put("d/f", "");
+  AS(USER) { struct stat s; fails(EACCES, stat("d/f", &s)); fails(EACCES, open("d/f", O_RDONLY)); fails(EACCES, chdir("d")); }
+}
+
+CHECK_AS_ROOT("permission: a folder without r can be passed, not listed") {
+  owned_dir("d", 0711, 0, 0);
+  put("d/f", "text");
+  AS(USER) { fails(EACCES, open("d", O_RDONLY)); same("text", get("d/f")); }
+}
 
 CHECK_AS_ROOT("permission: a folder without w refuses every change in it") {
   owned_dir("d", 0755, 0, 0);
@@ -100,8 +119,17 @@ CHECK_AS_ROOT("sticky: others' files stay, one's own may go") {
   same("text", get("d/theirs"));
 }
 
-CHECK_AS_ROOT("sticky: others' empty folders stay") { owned_dir("d", 01777, 0, 0); owned_dir("d/e", 0777, OTHER, OTHER); AS(USER) { fails(EPERM, rmdir("d/e")); fails(EPERM, rename("d/e", "d/x")); } }
-CHECK_AS_ROOT("sticky: the folder's owner may remove anything in it") { owned_dir("d", 01777, USER, USER); owned("d/f", 0600, OTHER, OTHER); AS(USER) ok(unlink("d/f")); }
+CHECK_AS_ROOT("sticky: others' empty folders stay") {
+  owned_dir("d", 01777, 0, 0);
+  owned_dir("d/e", 0777, OTHER, OTHER);
+  AS(USER) { fails(EPERM, rmdir("d/e")); fails(EPERM, rename("d/e", "d/x")); }
+}
+
+CHECK_AS_ROOT("sticky: the folder's owner may remove anything in it") {
+  owned_dir("d", 01777, USER, USER);
+  owned("d/f", 0600, OTHER, OTHER);
+  AS(USER) ok(unlink("d/f"));
+}
 
 CHECK_AS_ROOT("setgid folder: what is made in it takes its group, a folder the bit too") {
   owned_dir("d", 02777, 0, OTHER);
@@ -127,10 +155,27 @@ CHECK_AS_ROOT("setuid: a write by another takes setuid and setgid away") {
   is(0777, mode_of("f"));
 }
 
-CHECK_AS_ROOT("setuid: a truncate by another takes setuid and setgid away") { owned("f", 06777, 0, 0); AS(USER) ok(truncate("f", 1)); is(0777, mode_of("f")); }
-CHECK_AS_ROOT("setuid: setgid without group execution stays when one of the group writes") { owned("f", 02666, 0, NOBODY); AS(NOBODY) { int fd = ok(open("f", O_WRONLY)); is(1, write(fd, "x", 1)); } is(02666, mode_of("f")); }
+CHECK_AS_ROOT("setuid: a truncate by another takes setuid and setgid away") {
+  owned("f", 06777, 0, 0);
+  AS(USER) ok(truncate("f", 1));
+  is(0777, mode_of("f"));
+}
+
+CHECK_AS_ROOT("setuid: setgid without group execution stays when one of the group writes") {
+  owned("f", 02666, 0, NOBODY);
+  AS(NOBODY) { int fd = ok(open("f", O_WRONLY)); is(1, write(fd, "x", 1)); }
+  is(02666, mode_of("f"));
+}
+
 CHECK_AS_ROOT("setuid: reading takes nothing away") { owned("f", 06777, 0, 0); AS(USER) same("text", get("f")); is(06777, mode_of("f")); }
-CHECK_AS_ROOT("setuid: a write by root takes nothing away") { owned("f", 06777, USER, USER); int fd = ok(open("f", O_WRONLY)); is(1, write(fd, "x", 1)); ok(close(fd)); is(06777, mode_of("f")); }
+
+CHECK_AS_ROOT("setuid: a write by root takes nothing away") {
+  owned("f", 06777, USER, USER);
+  int fd = ok(open("f", O_WRONLY));
+  is(1, write(fd, "x", 1));
+  ok(close(fd));
+  is(06777, mode_of("f"));
+}
 
 CHECK_AS_ROOT("link: to a file one may not write is EPERM") {
   FILE *rule = fopen("/proc/sys/fs/protected_hardlinks", "r");

@@ -80,14 +80,42 @@ CHECK("rename: a directory over one that is not empty is ENOTEMPTY") {
 
 CHECK("rename: a directory over a file is ENOTDIR") { make_dir("a"); put("b", ""); fails(ENOTDIR, rename("a", "b")); yes(exists("a")); }
 CHECK("rename: a file over a directory is EISDIR") { put("a", ""); make_dir("b"); fails(EISDIR, rename("a", "b")); yes(exists("a")); }
-CHECK("rename: into itself is EINVAL") { make_dir("a"); make_dir("a/b"); fails(EINVAL, rename("a", "a/x")); fails(EINVAL, rename("a", "a/b/x")); yes(exists("a/b")); }
+
+CHECK("rename: into itself is EINVAL") {
+  make_dir("a");
+  make_dir("a/b");
+  fails(EINVAL, rename("a", "a/x"));
+  fails(EINVAL, rename("a", "a/b/x"));
+  yes(exists("a/b"));
+}
+
 CHECK("rename: over its own parent is ENOTEMPTY") { make_dir("a"); make_dir("a/b"); fails(ENOTEMPTY, rename("a/b", "a")); yes(exists("a/b")); }
 CHECK("rename: a missing name is ENOENT") { fails(ENOENT, rename("a", "b")); make_dir("d"); fails(ENOENT, rename("a", "d/b")); }
 CHECK("rename: to a missing folder is ENOENT") { put("a", "text"); fails(ENOENT, rename("a", "d/b")); same("text", get("a")); }
 CHECK("rename: a file on the way is ENOTDIR") { put("a", ""); put("f", ""); fails(ENOTDIR, rename("a", "f/b")); fails(ENOTDIR, rename("f/a", "b")); }
-CHECK("rename: a file to a name that ends in a slash is ENOTDIR") { put("a", ""); fails(ENOTDIR, rename("a", "b/")); make_dir("d"); ok(rename("d", "e/")); }
-CHECK("rename: . and .. are EBUSY") { make_dir("d"); fails(EBUSY, rename("d/.", "x")); fails(EBUSY, rename("d/..", "x")); fails(EBUSY, rename("d", ".")); }
-CHECK("rename: to itself changes nothing") { put("a", "text"); ok(rename("a", "a")); same("text", get("a")); make_dir("d"); ok(rename("d", "d")); yes(exists("d")); }
+
+CHECK("rename: a file to a name that ends in a slash is ENOTDIR") {
+  put("a", "");
+  fails(ENOTDIR, rename("a", "b/"));
+  make_dir("d");
+  ok(rename("d", "e/"));
+}
+
+CHECK("rename: . and .. are EBUSY") {
+  make_dir("d");
+  fails(EBUSY, rename("d/.", "x"));
+  fails(EBUSY, rename("d/..", "x"));
+  fails(EBUSY, rename("d", "."));
+}
+
+CHECK("rename: to itself changes nothing") {
+  put("a", "text");
+  ok(rename("a", "a"));
+  same("text", get("a"));
+  make_dir("d");
+  ok(rename("d", "d"));
+  yes(exists("d"));
+}
 
 CHECK("rename: onto another name of the same file changes nothing") {
   put("a", "text");

@@ -6,6 +6,7 @@ static int lock(int fd, int how, int type, off_t start, off_t length) {
   struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length };
   return fcntl(fd, how, &l);
 }
+
 static struct stat look_there(const char *name) { struct stat s; ok(fstatat(there, name, &s, AT_SYMLINK_NOFOLLOW)); return s; }
 static void same_there(const char *wanted, const char *name) {
   char text[256] = "";
@@ -43,8 +44,24 @@ CHECK_TWO("two views: appends from both sides follow each other") {
   same("a b a b a b a b ", get("f"));
 }
 
-CHECK_TWO("two views: truncate here, size there") { put("f", "text"); is(4, look_there("f").st_size); ok(truncate("f", 1)); is(1, look_there("f").st_size); same_there("t", "f"); }
-CHECK_TWO("two views: chmod, times and links here, stat there") { put("f", ""); look_there("f"); ok(chmod("f", 0600)); older("f"); ok(link("f", "g")); is(0600, look_there("f").st_mode & 07777); is(1000000000, look_there("f").st_mtime); is(2, look_there("g").st_nlink); }
+CHECK_TWO("two views: truncate here, size there") {
+  put("f", "text");
+  is(4, look_there("f").st_size);
+  ok(truncate("f", 1));
+  is(1, look_there("f").st_size);
+  same_there("t", "f");
+}
+
+CHECK_TWO("two views: chmod, times and links here, stat there") {
+  put("f", "");
+  look_there("f");
+  ok(chmod("f", 0600));
+  older("f");
+  ok(link("f", "g"));
+  is(0600, look_there("f").st_mode & 07777);
+  is(1000000000, look_there("f").st_mtime);
+  is(2, look_there("g").st_nlink);
+}
 
 CHECK_TWO("two views: rename here, the new name there") {
   put("a", "text");
@@ -104,7 +121,15 @@ CHECK_TWO("two views: unlink here, the open file there goes on") {
   ok(ftruncate(fd, 1));
 }
 
-CHECK_TWO("two views: replaced here, the new file there") { put("f", "old"); same_there("old", "f"); put("g", "new"); ok(rename("g", "f")); same_there("new", "f"); is(look("f").st_ino, look_there("f").st_ino); }
+CHECK_TWO("two views: replaced here, the new file there") {
+  put("f", "old");
+  same_there("old", "f");
+  put("g", "new");
+  ok(rename("g", "f"));
+  same_there("new", "f");
+  is(look("f").st_ino, look_there("f").st_ino);
+}
+
 CHECK_TWO("two views: what comes and goes in a folder here is listed there") {
   make_dir("d");
   put("d/f", "");
@@ -130,7 +155,15 @@ CHECK_TWO("two views: O_EXCL lets one side win") {
   }
 }
 
-CHECK_TWO("two views: a symlink changed here leads elsewhere there") { put("a", "a"); put("b", "b"); ok(symlink("a", "l")); same_there("a", "l"); ok(unlink("l")); ok(symlink("b", "l")); same_there("b", "l"); }
+CHECK_TWO("two views: a symlink changed here leads elsewhere there") {
+  put("a", "a");
+  put("b", "b");
+  ok(symlink("a", "l"));
+  same_there("a", "l");
+  ok(unlink("l"));
+  ok(symlink("b", "l"));
+  same_there("b", "l");
+}
 
 CHECK_TWO("two views: fcntl locks keep each other out, by range") {
   put("f", "0123456789");

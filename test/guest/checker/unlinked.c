@@ -34,9 +34,27 @@ CHECK("unlinked: fstat tells no links, and the size") {
   is(5, s.st_size);
 }
 
-CHECK("unlinked: ftruncate") { int fd = nameless(); struct stat s; ok(ftruncate(fd, 2)); ok(fstat(fd, &s)); is(2, s.st_size); ok(ftruncate(fd, 100)); ok(fstat(fd, &s)); is(100, s.st_size); }
+CHECK("unlinked: ftruncate") {
+  int fd = nameless();
+  struct stat s;
+  ok(ftruncate(fd, 2));
+  ok(fstat(fd, &s));
+  is(2, s.st_size);
+  ok(ftruncate(fd, 100));
+  ok(fstat(fd, &s));
+  is(100, s.st_size);
+}
+
 CHECK("unlinked: fchmod") { int fd = nameless(); struct stat s; ok(fchmod(fd, 0751)); ok(fstat(fd, &s)); is(0751, s.st_mode & 07777); }
-CHECK_AS_ROOT("unlinked: fchown") { int fd = nameless(); struct stat s; ok(fchown(fd, USER, OTHER)); ok(fstat(fd, &s)); is(USER, s.st_uid); is(OTHER, s.st_gid); }
+
+CHECK_AS_ROOT("unlinked: fchown") {
+  int fd = nameless();
+  struct stat s;
+  ok(fchown(fd, USER, OTHER));
+  ok(fstat(fd, &s));
+  is(USER, s.st_uid);
+  is(OTHER, s.st_gid);
+}
 
 CHECK("unlinked: futimens") {
   int fd = nameless();
@@ -49,7 +67,15 @@ CHECK("unlinked: futimens") {
 }
 
 CHECK("unlinked: fsync and fdatasync") { int fd = nameless(); is(1, write(fd, "x", 1)); ok(fsync(fd)); ok(fdatasync(fd)); }
-CHECK("unlinked: locks") { int fd = nameless(); struct flock l = { .l_type = F_WRLCK }; ok(flock(fd, LOCK_EX | LOCK_NB)); ok(flock(fd, LOCK_UN)); ok(fcntl(fd, F_SETLK, &l)); }
+
+CHECK("unlinked: locks") {
+  int fd = nameless();
+  struct flock l = { .l_type = F_WRLCK };
+  ok(flock(fd, LOCK_EX | LOCK_NB));
+  ok(flock(fd, LOCK_UN));
+  ok(fcntl(fd, F_SETLK, &l));
+}
+
 CHECK("unlinked: opens again by /proc") {
   int fd = nameless();
   char name[64], text[5] = "";
@@ -57,11 +83,13 @@ CHECK("unlinked: opens again by /proc") {
   is(4, read(ok(open(name, O_RDWR)), text, 4));
   same("text", text);
 }
+
 CHECK("unlinked: gets no new name") {
   char name[64];
   snprintf(name, sizeof name, "/proc/self/fd/%d", nameless());
   fails(ENOENT, linkat(AT_FDCWD, name, AT_FDCWD, "g", AT_SYMLINK_FOLLOW));
 }
+
 CHECK("unlinked: extended attributes") {
   put("f", "text");
   if (setxattr("f", "user.a", "1", 1, 0) && errno == EOPNOTSUPP) skip("no user.* attributes here");

@@ -33,15 +33,60 @@ CHECK("xattr: is set, read, listed, replaced and removed") {
   is(0, listed("f", "user."));
 }
 
-CHECK("xattr: a missing one is ENODATA, to read and to remove") { file(); fails(ENODATA, getxattr("f", "user.x", value, 9)); fails(ENODATA, removexattr("f", "user.x")); }
-CHECK("xattr: XATTR_CREATE on one that exists is EEXIST") { file(); ok(setxattr("f", "user.a", "1", 1, XATTR_CREATE)); fails(EEXIST, setxattr("f", "user.a", "2", 1, XATTR_CREATE)); is(1, getxattr("f", "user.a", value, 9)); is('1', value[0]); }
-CHECK("xattr: XATTR_REPLACE on one that is missing is ENODATA") { file(); fails(ENODATA, setxattr("f", "user.a", "2", 1, XATTR_REPLACE)); ok(setxattr("f", "user.a", "1", 1, 0)); ok(setxattr("f", "user.a", "2", 1, XATTR_REPLACE)); }
+CHECK("xattr: a missing one is ENODATA, to read and to remove") {
+  file();
+  fails(ENODATA, getxattr("f", "user.x", value, 9));
+  fails(ENODATA, removexattr("f", "user.x"));
+}
+
+CHECK("xattr: XATTR_CREATE on one that exists is EEXIST") {
+  file();
+  ok(setxattr("f", "user.a", "1", 1, XATTR_CREATE));
+  fails(EEXIST, setxattr("f", "user.a", "2", 1, XATTR_CREATE));
+  is(1, getxattr("f", "user.a", value, 9));
+  is('1', value[0]);
+}
+
+CHECK("xattr: XATTR_REPLACE on one that is missing is ENODATA") {
+  file();
+  fails(ENODATA, setxattr("f", "user.a", "2", 1, XATTR_REPLACE));
+  ok(setxattr("f", "user.a", "1", 1, 0));
+  ok(setxattr("f", "user.a", "2", 1, XATTR_REPLACE));
+}
+
 CHECK("xattr: other flags are EINVAL") { file(); fails(EINVAL, setxattr("f", "user.a", "1", 1, 8)); }
-CHECK("xattr: a short buffer is ERANGE, none gives the size") { file(); ok(setxattr("f", "user.a", "12345", 5, 0)); fails(ERANGE, getxattr("f", "user.a", value, 4)); is(5, getxattr("f", "user.a", NULL, 0)); fails(ERANGE, listxattr("f", value, 3)); yes(listxattr("f", NULL, 0) >= 7); }
-CHECK("xattr: an empty value is one") { file(); ok(setxattr("f", "user.a", "", 0, 0)); is(0, getxattr("f", "user.a", value, 9)); is(1, listed("f", "user.a")); }
-CHECK("xattr: an unknown name space is EOPNOTSUPP") { file(); fails(EOPNOTSUPP, setxattr("f", "nonsense.a", "1", 1, 0)); fails(EOPNOTSUPP, getxattr("f", "nonsense.a", value, 9)); }
-CHECK("xattr: a missing file is ENOENT, a file on the way ENOTDIR") { file(); fails(ENOENT, getxattr("x", "user.a", value, 9)); fails(ENOTDIR, setxattr("f/x", "user.a", "1", 1, 0)); fails(ENOENT, listxattr("x", value, 9)); }
+
+CHECK("xattr: a short buffer is ERANGE, none gives the size") {
+  file();
+  ok(setxattr("f", "user.a", "12345", 5, 0));
+  fails(ERANGE, getxattr("f", "user.a", value, 4));
+  is(5, getxattr("f", "user.a", NULL, 0));
+  fails(ERANGE, listxattr("f", value, 3));
+  yes(listxattr("f", NULL, 0) >= 7);
+}
+
+CHECK("xattr: an empty value is one") {
+  file();
+  ok(setxattr("f", "user.a", "", 0, 0));
+  is(0, getxattr("f", "user.a", value, 9));
+  is(1, listed("f", "user.a"));
+}
+
+CHECK("xattr: an unknown name space is EOPNOTSUPP") {
+  file();
+  fails(EOPNOTSUPP, setxattr("f", "nonsense.a", "1", 1, 0));
+  fails(EOPNOTSUPP, getxattr("f", "nonsense.a", value, 9));
+}
+
+CHECK("xattr: a missing file is ENOENT, a file on the way ENOTDIR") {
+  file();
+  fails(ENOENT, getxattr("x", "user.a", value, 9));
+  fails(ENOTDIR, setxattr("f/x", "user.a", "1", 1, 0));
+  fails(ENOENT, listxattr("x", value, 9));
+}
+
 CHECK("xattr: more than 64 KiB is E2BIG") { file(); fails(E2BIG, setxattr("f", "user.a", value, 65537, 0)); }
+
 CHECK("xattr: a name of 255 bytes is fine, of 256 ERANGE") {
   char name[258] = "user.";
   file();
@@ -96,7 +141,14 @@ CHECK("xattr: stays through rename, chmod and write, and is one for all names") 
   is(2, getxattr("g", "user.a", value, 9));
 }
 
-CHECK("xattr: a new file of an old name has none") { file(); ok(setxattr("f", "user.a", "1", 1, 0)); ok(unlink("f")); put("f", ""); is(0, listed("f", "user.")); }
+CHECK("xattr: a new file of an old name has none") {
+  file();
+  ok(setxattr("f", "user.a", "1", 1, 0));
+  ok(unlink("f"));
+  put("f", "");
+  is(0, listed("f", "user."));
+}
+
 CHECK("xattr: setting one changes ctime") {
   file();
   struct stat before = look("f");
@@ -105,7 +157,17 @@ CHECK("xattr: setting one changes ctime") {
   struct stat after = look("f");
   yes(after.st_ctim.tv_sec != before.st_ctim.tv_sec || after.st_ctim.tv_nsec != before.st_ctim.tv_nsec);
 }
-CHECK("xattr: user.* on symlinks and fifos is EPERM") { file(); ok(symlink("f", "l")); ok(mkfifo("p", 0666)); fails(EPERM, lsetxattr("l", "user.a", "1", 1, 0)); fails(EPERM, setxattr("p", "user.a", "1", 1, 0)); ok(setxattr("l", "user.a", "1", 1, 0)); is(1, getxattr("f", "user.a", value, 9)); }
+
+CHECK("xattr: user.* on symlinks and fifos is EPERM") {
+  file();
+  ok(symlink("f", "l"));
+  ok(mkfifo("p", 0666));
+  fails(EPERM, lsetxattr("l", "user.a", "1", 1, 0));
+  fails(EPERM, setxattr("p", "user.a", "1", 1, 0));
+  ok(setxattr("l", "user.a", "1", 1, 0));
+  is(1, getxattr("f", "user.a", value, 9));
+}
+
 CHECK_AS_ROOT("xattr: trusted.* is for root, and nobody else sees it") {
   ok(close(make("f", 0666)));
   ok(setxattr("f", "trusted.a", "1", 1, 0));
@@ -118,7 +180,13 @@ CHECK_AS_ROOT("xattr: trusted.* is for root, and nobody else sees it") {
   }
   ok(removexattr("f", "trusted.a"));
 }
-CHECK_AS_ROOT("xattr: security.* is kept") { put("f", ""); ok(setxattr("f", "security.checker", "1", 1, 0)); is(1, getxattr("f", "security.checker", value, 9)); ok(removexattr("f", "security.checker")); }
+
+CHECK_AS_ROOT("xattr: security.* is kept") {
+  put("f", "");
+  ok(setxattr("f", "security.checker", "1", 1, 0));
+  is(1, getxattr("f", "security.checker", value, 9));
+  ok(removexattr("f", "security.checker"));
+}
 
 // An ACL as the kernel takes it: little-endian, version 2; tags from posix_acl.h.
 enum { USER_OBJ = 1, NAMED_USER = 2, GROUP_OBJ = 4, NAMED_GROUP = 8, MASK = 16, OTHERS = 32 };
@@ -133,12 +201,16 @@ static int set_acl(const char *path, const char *name, struct acl a) {
   for (int i = 0; i < n; i++) if (a.entry[i].tag != NAMED_USER && a.entry[i].tag != NAMED_GROUP) a.entry[i].id = -1;
   return setxattr(path, name, &a, 4 + 8 * n, 0);
 }
+
 static struct acl get_acl(const char *path, const char *name) { struct acl a = { 0 }; ok(getxattr(path, name, &a, sizeof a)); return a; }
 static void perm_of(int wanted, struct acl a, int tag) {
   for (int i = 0; i < 6; i++) if (a.entry[i].tag == tag) { is(wanted, a.entry[i].perm); return; }
   is(tag, -1);
 }
-static const struct acl user_may_read = { .entry = { { USER_OBJ, 6, 0 }, { NAMED_USER, 4, USER }, { GROUP_OBJ, 0, 0 }, { MASK, 4, 0 }, { OTHERS, 0, 0 } } };
+
+static const struct acl user_may_read = {
+  .entry = { { USER_OBJ, 6, 0 }, { NAMED_USER, 4, USER }, { GROUP_OBJ, 0, 0 }, { MASK, 4, 0 }, { OTHERS, 0, 0 } },
+};
 
 CHECK("acl: one that says no more than the mode becomes the mode") {
   ok(close(make("f", 0600)));
@@ -167,14 +239,26 @@ CHECK("acl: chmod moves the mask and leaves the entries") {
   is(0670, mode_of("f"));
 }
 
-CHECK("acl: removed, the mode stays") { ok(close(make("f", 0600))); ok(set_acl("f", ACCESS, user_may_read)); ok(removexattr("f", ACCESS)); fails(ENODATA, getxattr("f", ACCESS, value, 99)); is(0640, mode_of("f")); }
-CHECK("acl: one in the wrong order is EINVAL") { put("f", ""); fails(EINVAL, set_acl("f", ACCESS, (struct acl){ .entry = { { OTHERS, 4, 0 }, { USER_OBJ, 6, 0 } } })); }
+CHECK("acl: removed, the mode stays") {
+  ok(close(make("f", 0600)));
+  ok(set_acl("f", ACCESS, user_may_read));
+  ok(removexattr("f", ACCESS));
+  fails(ENODATA, getxattr("f", ACCESS, value, 99));
+  is(0640, mode_of("f"));
+}
+
+CHECK("acl: one in the wrong order is EINVAL") {
+  put("f", "");
+  fails(EINVAL, set_acl("f", ACCESS, (struct acl){ .entry = { { OTHERS, 4, 0 }, { USER_OBJ, 6, 0 } } }));
+}
+
 CHECK("acl: a default on a file is EACCES") { put("f", ""); fails(EACCES, set_acl("f", DEFAULT, user_may_read)); }
 
 CHECK("acl: a folder's default is inherited by what is made in it") {
   make_dir("d");
   umask(077);
-  ok(set_acl("d", DEFAULT, (struct acl){ .entry = { { USER_OBJ, 7, 0 }, { NAMED_USER, 5, USER }, { GROUP_OBJ, 5, 0 }, { MASK, 7, 0 }, { OTHERS, 0, 0 } } }));
+  struct acl all = { .entry = { { USER_OBJ, 7, 0 }, { NAMED_USER, 5, USER }, { GROUP_OBJ, 5, 0 }, { MASK, 7, 0 }, { OTHERS, 0, 0 } } };
+  ok(set_acl("d", DEFAULT, all));
   ok(close(ok(open("d/f", O_CREAT | O_WRONLY, 0664))));
   ok(mkdir("d/e", 0775));
   perm_of(5, get_acl("d/f", ACCESS), NAMED_USER);
@@ -197,4 +281,7 @@ CHECK_AS_ROOT("acl: a named user may what the entry and the mask allow") {
   AS(USER) fails(EACCES, open("f", O_RDONLY));
 }
 
-CHECK_AS_ROOT("acl: by a user who does not own the file is EPERM") { ok(close(make("f", 0666))); AS(USER) fails(EPERM, set_acl("f", ACCESS, user_may_read)); }
+CHECK_AS_ROOT("acl: by a user who does not own the file is EPERM") {
+  ok(close(make("f", 0666)));
+  AS(USER) fails(EPERM, set_acl("f", ACCESS, user_may_read));
+}

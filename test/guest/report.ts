@@ -1,0 +1,52 @@
+// What came of it: counted, printed as it happens, and kept for the page that is checked in.
+
+import type { Result } from './list.ts'
+
+export class Report {
+  passed = 0
+  failed = 0
+  skipped = 0
+  /** By mount (or way), then by entry: what its cell says. */
+  readonly #cells = new Map<string, Map<string, string>>()
+
+  /** Takes what one entry gave. It is one line, and one more for each result that is wrong or skipped. True: nothing was wrong. */
+  add(where: string, entry: string, results: readonly Result[], seconds: number): boolean {
+    const count = (how: Result['how']) => results.filter((result) => result.how === how).length
+    const [ok, foreseen, wrong, skipped] = [count('ok'), count('expected'), count('not ok'), count('skip')]
+    this.passed += ok + foreseen
+    this.failed += wrong
+    this.skipped += skipped
+    const counts = [[ok, 'ok'], [foreseen, 'as expected of 9P'], [wrong, 'not ok'], [skipped, 'skipped']] as const
+    const many = results.length > 1 ? ` (${counts.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`).join(', ')})` : ''
+    const all = wrong > 0 ? 'not ok' : skipped === results.length ? 'skip' : 'ok'
+    console.log(`${all} ${where}: ${entry}${many}, ${seconds.toFixed(0)} s`)
+    for (const { name, how, why } of results) {
+      if (how === 'not ok') console.log(`    ${name}: ${why}`)
+      if (how === 'skip') console.log(`SKIP ${where}: ${name}: ${why?.replaceAll('\n', ' ')}`)
+    }
+    const cells = this.#cells.get(where) ?? new Map<string, string>()
+    this.#cells.set(where, cells.set(entry, wrong > 0 ? `**${wrong} not ok**` : all === 'ok' && results.length > 1 ? `${ok} ok${foreseen > 0 ? ` + ${foreseen}` : ''}` : all))
+    return wrong === 0
+  }
+
+  /** The totals, as every test program here ends. */
+  get totals(): string { return `${this.passed} passed, ${this.failed} failed, ${this.skipped} skipped` }
+
+  /** RESULTS.md: a table for each way, a column for each of its mounts. */
+  page(ways: readonly string[], mounts: readonly string[], release: string): string {
+    const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+    const tables = ways.map((way) => {
+      const columns = mounts.map((mount) => this.#cells.get(`${way} ${mount}`) ?? new Map<string, string>())
+      const entries = [...new Set(columns.flatMap((column) => [...column.keys()]))]
+      const rows = entries.map((entry) => row([entry, ...columns.map((column) => column.get(entry) ?? '-')]))
+      const rest = [...this.#cells.get(way) ?? []].map(([entry, what]) => `\n${entry}: ${what}.\n`)
+      return `## ${way}\n\n${row(['', ...mounts])}\n${row(['---', ...mounts.map(() => '---')])}\n${rows.join('\n')}\n${rest.join('')}`
+    })
+    return `# What a Linux guest made of it
+
+Written by \`npm run test:guest -- --all\` on ${new Date().toISOString().slice(0, 10)}, Linux ${release} in the guest: ${this.totals}.
+"342 ok + 16": so many promises kept, and so many that [expected.txt](checker/expected.txt) says 9P or this kernel can't keep.
+
+${tables.join('\n')}`
+  }
+}
