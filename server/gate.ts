@@ -10,7 +10,7 @@ import type { AttachRules } from './users.ts'
 export class Gate {
   #users = new UserDatabase()
   #points: { readonly prefix: string; readonly rules: AttachRules }[]
-  /** rules: by path of the namespace; an attach name goes by the longest that it lies at or below, else by the defaults. */
+  /** rules: by path of the namespace; an attach goes by the longest that its names lie at or below, else by the defaults. */
   constructor(rules: ReadonlyMap<string, AttachRules>) {
     const all = new Map(rules)
     if (!all.has('/')) all.set('/', attachRules())
@@ -19,14 +19,14 @@ export class Gate {
   }
 
   /**
-   * The user that a claim makes, and the rules he is under. nUname counts where it is given, else the name; a name that the
+   * The user that a claim makes, and the rules he is under. names: the attach name's. nUname counts where it is given, else the name; a name that the
    * host does not know is nobody. Kernels say "nobody" where they were told no name: from a peer who may not claim even that,
    * it is no claim, and he is who he is. EPERM: the peer may not claim that.
    */
-  async admit(peer: Peer, uname: string, nUname: number, aname: string): Promise<{ user: User; rules: AttachRules }> {
+  async admit(peer: Peer, uname: string, nUname: number, names: readonly string[]): Promise<{ user: User; rules: AttachRules }> {
     const named = nUname !== NONUNAME ? nUname : await this.#users.uidOf(uname) ?? NOBODY
     const claimed = nUname === NONUNAME && named === NOBODY && peer.uid !== undefined && !mayClaim(peer, NOBODY) ? peer.uid : named
-    const at = `/${aname.split('/').filter((name) => name !== '').join('/')}/`.replace('//', '/')
+    const at = '/' + names.map((name) => name + '/').join('')
     const { rules } = this.#points.find(({ prefix }) => at.startsWith(prefix))!
     const user = await this.#users.user(admit(peer, rules, claimed))
     return { user, rules }

@@ -34,8 +34,6 @@ export class Place {
   file!: File
   mount: Mount | null = null
   constructor(readonly path: string, readonly parent: Place | null) {}
-  /** Extra entries of its listing, in the order of their numbers. */
-  get names(): string[] { return [...this.children.keys()] }
 }
 
 /** A translator in the tree. */

@@ -12,6 +12,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LockTable, MAX_LOCKS, MAX_WAITERS } from '../server/locks.ts'
 import type { Waiting } from '../server/locks.ts'
+import { dice } from './dice.ts'
 import { missing, skipping } from './needs.ts'
 
 const test = suite('locks')
@@ -390,15 +391,6 @@ test('a request among ten thousand locks costs not much more than among a hundre
   for (const kind of [0, 1, 2]) assert.ok(many[kind]! < 25 * few[kind]!, `${many[kind]!.toFixed(1)} us, and ${few[kind]!.toFixed(1)} among a hundred`)
 })
 
-/** A number below n from a seeded sequence (mulberry32). */
-function dice(seed: number): (n: number) => number {
-  return (n) => {
-    seed = seed + 0x6d2b79f5 | 0
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed)
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t
-    return Math.floor(((t ^ t >>> 14) >>> 0) / 2 ** 32 * n)
-  }
-}
 
 test('random requests of five processes agree with a model that keeps every byte', () => {
   const roll = dice(3), SIZE = 64, PROCS = 5

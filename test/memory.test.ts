@@ -10,6 +10,7 @@ import { describe, reconfigure } from '../translators/options.ts'
 import { Pages } from '../translators/memory/pages.ts'
 import { Space } from '../translators/memory/space.ts'
 import type { Awaitable, DirSink, Handle, Node, Translator } from '../translators/translator.ts'
+import { dice } from './dice.ts'
 
 const root = { uid: 0, gid: 0 }
 const test = suite('memory')
@@ -101,7 +102,7 @@ test('writes, cuts and reads at random are those of one long array', async () =>
   await using dir = await t.attach('')
   await using h = await file(dir, 'f')
   await using other = await file(dir, 'other')            // shares the slabs
-  const random = generator(7), length = 500_000
+  const random = dice(7), length = 500_000
   let model = Buffer.alloc(0)
   for (let i = 0; i < 4000; i++) {
     const offset = random(length), n = random(random(2) ? 10_000 : 200_000)
@@ -180,7 +181,7 @@ test('names that are gone cost a listing nothing', async () => {
 })
 
 test('pages never overlap, and what is freed is given out again', () => {
-  const arena = new Arena(), random = generator(3), live: Uint8Array[] = []
+  const arena = new Arena(), random = dice(3), live: Uint8Array[] = []
   let blocks = 0, most = 0
   for (let i = 0; i < 30_000; i++) {
     if (live.length > 0 && (random(1000) < 500 || blocks > 2000)) {
@@ -317,14 +318,5 @@ test('a million empty files take less than 1 KiB each', async () => {
   assert.ok((process.memoryUsage().heapUsed - before) / 100_000 < 1024)
 })
 
-/** Whole numbers in [0, n), the same for the same seed (mulberry32). */
-function generator(seed: number): (n: number) => number {
-  return (n) => {
-    seed = (seed + 0x6d2b79f5) | 0
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 2 ** 32 * n)
-  }
-}
 
 test.run()

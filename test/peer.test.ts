@@ -152,7 +152,7 @@ test('their root is nobody, unless the line says root@', () => {
 })
 
 test('"nobody" where no uid is given is no claim: who may not make it is who he is', async () => {
-  const gate = new Gate(new Map()), as = async (peer: Peer, uname: string, nUname = NONUNAME) => (await gate.admit(peer, uname, nUname, '')).user.uid
+  const gate = new Gate(new Map()), as = async (peer: Peer, uname: string, nUname = NONUNAME) => (await gate.admit(peer, uname, nUname, [])).user.uid
   assert.is(await as(local(700_001), 'nobody'), 700_001)
   assert.is(await as(local(700_001), ''), 700_001)
   assert.is(await as(local(0), 'nobody'), NOBODY)

@@ -14,6 +14,7 @@ import { afterSetAcl, afterWrite, changes, mayCreate, mayLink, mayMknod, mayOpen
 import type { User } from '../server/permission.ts'
 import { ACL_ACCESS, ACL_DEFAULT, Tag, chmodAcl, equivalentMode, formatAcl, inherit, modeAfterSetAcl, parseAcl } from '../translators/acl.ts'
 import type { AclEntry } from '../translators/acl.ts'
+import { dice } from './dice.ts'
 import { skipping } from './needs.ts'
 
 const test = suite('permission, by the kernel')
@@ -50,15 +51,6 @@ function getxattr(path: string, name: string): Uint8Array | undefined {
 }
 const setxattr = (path: string, name: string, value: Uint8Array) => call('lsetxattr', path, name, value, value.length, 0)
 
-/** A number below n from a seeded sequence (mulberry32). */
-function dice(seed: number): (n: number) => number {
-  return (n) => {
-    seed = seed + 0x6d2b79f5 | 0
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed)
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t
-    return Math.floor(((t ^ t >>> 14) >>> 0) / 2 ** 32 * n)
-  }
-}
 function code(e: unknown): string {
   const c = e instanceof Error && 'code' in e ? e.code : undefined
   if (typeof c !== 'string') throw e

@@ -27,13 +27,13 @@ function* attach(session: Session, { fid: number, afid, uname, aname, nUname }: 
   if (afid !== NOFID) throw errno('EINVAL', 'attach: no afid is valid here')
   if (number === NOFID) throw errno('EINVAL', 'attach', 'NOFID')
   if (session.fids.has(number)) throw errno('EBADF', 'attach', `${number} is in use`)
-  const { namespace, gate } = session.shared
+  const { namespace, gate } = session.shared, names = aname.split('/').filter((name) => name !== '')
   const peer = yield* get(session.peer)
   const { user, rules } = yield* get(session.inTurn(() => {
     if (request.silent) throw errno('ECANCELED', 'attach', aname)
-    return gate.admit(peer, uname, nUname, aname)
+    return gate.admit(peer, uname, nUname, names)
   }))
-  const root = yield* descend(session, user, namespace.root.file.retain(), aname.split('/').filter((name) => name !== ''), aname)
+  const root = yield* descend(session, user, namespace.root.file.retain(), names, aname)
   try {
     if (request.silent) throw errno('ECANCELED', 'attach', 'the client began anew')
     session.reserve(number, root, new Attach(user, rules, root), 'attach')

@@ -5,7 +5,7 @@ import type { Attr, Fields } from 'ninep'
 import type { Awaitable, DirSink, Handle, Node } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
-import type { Fid } from '../fid.ts'
+import type { Attach, Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
 import { afterWrite, mayCreate, mayOpen, mayWalk, newFile } from '../permission.ts'
 import type { User } from '../permission.ts'
@@ -131,28 +131,30 @@ function* open(session: Session, fid: Fid, flags: number, request: Request): Ste
   const { attach, file } = fid
   if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'open', `${fid.number} is open`)
   room(session, 'open')
-  const writes = (flags & O.ACCMODE) !== O.RDONLY || (flags & O.TRUNC) !== 0
   fid.state = 'opening'
   try {
-    const attr = yield* get(rights(file.node, attach.user))
-    mayOpen(attach.user, attr, flags, fid.name)
-    if (writes) mayChange(attach, 'open')
-    if (flags & O.TRUNC) yield* unprivileged(attach.user, attr, file.node)
-    yield* hold(session, fid, flags, file.node.open(flags & OPEN, request))
+    hold(session, fid, flags, yield* openAs(attach, file, flags, fid.name, request))
   } finally {
     if (fid.state === 'opening') fid.state = 'ready'
   }
   return { qid: qidOf(file), iounit: 0 }
 }
 
+/** A handle of a file that is there, as this client may have it. */
+function* openAs(attach: Attach, { node }: File, flags: number, name: string, request: Request): Steps<Handle> {
+  const { user } = attach, attr = yield* get(rights(node, user))
+  mayOpen(user, attr, flags, name)
+  if ((flags & O.ACCMODE) !== O.RDONLY || flags & O.TRUNC) mayChange(attach, 'open')
+  if (flags & O.TRUNC) yield* unprivileged(user, attr, node)
+  return yield* get(node.open(flags & OPEN, request))
+}
 /** Refuses one open file more than there may be; those being opened count when they are. */
 function room(session: Session, op: string): void {
   const { handles } = session.shared.limits
   if (session.handles >= handles) throw errno('EMFILE', op, `more than ${handles} open files`)
 }
 /** Gives a fid the handle that an open made, unless it is gone by then. */
-function* hold(session: Session, fid: Fid, flags: number, opening: Awaitable<Handle>): Steps<void> {
-  const handle = yield* get(opening)
+function hold(session: Session, fid: Fid, flags: number, handle: Handle): void {
   const { mount } = fid.file
   if (fid.state === 'gone') {
     mount.close(handle)
@@ -172,7 +174,7 @@ function* create(session: Session, fid: Fid, { name, flags, mode, gid }: Fields<
   try {
     const { file, handle } = yield* make(session, fid, dir, name, flags, mode, gid, request)
     try {
-      yield* hold(session, fid, flags, handle)
+      hold(session, fid, flags, handle)
       fid.reachedBy(dir, name)
       fid.become(file.retain())
     } finally { file.release() }
@@ -210,11 +212,8 @@ function* make(session: Session, { attach }: Fid, dir: File, name: string, flags
     try {
       if (exclusive) throw errno('EEXIST', 'create', name)
       if (file.isDirectory) throw errno('EISDIR', 'create', name)
-      const attr = yield* get(rights(file.node, user))
-      mayOpen(user, attr, flags, name)
-      if ((flags & O.ACCMODE) !== O.RDONLY || flags & O.TRUNC) mayChange(attach, 'create')
-      if (flags & O.TRUNC) yield* unprivileged(user, attr, file.node)
-      return { file: file.retain(), handle: yield* get(file.node.open(flags & OPEN, request)) }
+      const handle = yield* openAs(attach, file, flags, name, request)
+      return { file: file.retain(), handle }
     } finally { file.release() }
   }
 }
@@ -227,8 +226,8 @@ const LAST = (1n << 63n) - 1n
 function* list(session: Session, fid: Fid, handle: Handle, offset: bigint, into: Buffer, request: Request): Steps<Uint8Array> {
   const { file } = fid, { place } = file
   if (offset > LAST) throw errno('EINVAL', 'readdir', 'offset')
-  const over = place ? place.names : [], base = BigInt(2 + over.length)
-  const sink = new Sink(into, file, base, place ? new Set(over) : null)
+  const over = place ? [...place.children] : [], base = BigInt(2 + over.length)
+  const sink = new Sink(into, file, base)
   let full = false
   if (offset < base) {
     if (offset === 0n) full = !sink.put(file.wire, QT.DIR, 1n, Dt.DIR, '.')
@@ -238,8 +237,8 @@ function* list(session: Session, fid: Fid, handle: Handle, offset: bigint, into:
       above.release()
     }
     for (let i = Math.max(0, Number(offset) - 2); i < over.length && !full; i++) {
-      const { wire, node } = place!.children.get(over[i]!)!.file
-      full = !sink.put(wire, node.qid.type, BigInt(3 + i), (node.qid.type & QT.DIR) !== 0 ? Dt.DIR : Dt.REG, over[i]!)
+      const [name, { file: { wire, node } }] = over[i]!
+      full = !sink.put(wire, node.qid.type, BigInt(3 + i), (node.qid.type & QT.DIR) !== 0 ? Dt.DIR : Dt.REG, name)
     }
   }
   try {
@@ -253,11 +252,12 @@ class Sink implements DirSink {
   end = 0
   /** What it wrote to may be another's by now. */
   closed = false
-  constructor(private readonly into: Buffer, private readonly dir: File, private readonly base: bigint, private readonly over: ReadonlySet<string> | null) {}
+  constructor(private readonly into: Buffer, private readonly dir: File, private readonly base: bigint) {}
   add(path: bigint, type: number, cookie: bigint, name: string | Uint8Array): boolean {
     if (this.closed) return false
-    if (this.over && this.over.has(typeof name === 'string' ? name : Buffer.from(name).toString())) return true
-    const { dir } = this, at = cookie + this.base
+    const { dir } = this
+    if (dir.place?.children.has(typeof name === 'string' ? name : Buffer.from(name).toString())) return true
+    const at = cookie + this.base
     return this.put(dir.mount.wire(dir.node.volume, path), qidTypeOf(type), at > LAST ? LAST : at, type, name)
   }
   put(wire: bigint, qtype: number, cookie: bigint, type: number, name: string | Uint8Array): boolean {
