@@ -1,7 +1,7 @@
 // The checker is right if it finds nothing wrong with the file systems of this kernel: they are its oracle.
 
 import { execFile } from 'node:child_process'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -28,7 +28,6 @@ async function within(parent: string, body: (dir: string) => Promise<void>): Pro
 const wrong = (lines: readonly Checked[]) => lines.filter(({ how }) => how === 'not ok' || how === 'expected').map(({ name, why }) => `${name}: ${why}`)
 
 test.before(async () => { await chmod(home, 0o755); program = await checker(home) })
-test.after(() => rm(home, { recursive: true }))
 const native = requires(test, 'gcc')
 
 for (const [parent, what] of [[tmpdir(), 'the disk'], ['/dev/shm', 'tmpfs']] as const) {
@@ -53,6 +52,29 @@ native('what is expected to fail and passes is not ok', () => within(tmpdir(), a
 native('what is expected elsewhere is not expected here', () => within(tmpdir(), async (dir) => {
   const { status } = await check(dir, '--expect', expected, '--on', 'cache=mmap', '--only', 'mmap: two')
   assert.is(status, 0)
+}))
+
+// A tmpfs of 4 MiB and a folder mounted read-only, where this machine lets root mount.
+const places = join(home, 'places'), mounts = root && await mounted()
+async function mounted(): Promise<boolean> {
+  for (const dir of ['small', 'fixed', 'fixed/d', 'read-only']) await mkdir(join(places, dir), { recursive: true })
+  await writeFile(join(places, 'fixed/f'), 'text')
+  const lines = 'mount -t tmpfs -o size=4m,nr_inodes=500 small small && mount --bind fixed read-only && mount -o remount,bind,ro read-only'
+  return new Promise((done) => execFile('sh', ['-c', lines], { cwd: places }, (e) => done(!e)))
+}
+test.after(async () => {
+  if (mounts) await new Promise<void>((done) => execFile('umount', ['small', 'read-only'], { cwd: places }, () => done()))
+  await rm(home, { recursive: true })
+})
+const placed = mounts ? native : skipping(test, 'needs a root that may mount')
+placed('a read-only and a full file system keep their promises', () => within(tmpdir(), async (dir) => {
+  const given = ['--read-only', join(places, 'read-only'), '--small', join(places, 'small')]
+  for (const [only, least] of [['read-only: ', 5], ['small: ', 5]] as const) {
+    const { status, lines } = await check(dir, ...given, '--only', only)
+    assert.equal(wrong(lines), [])
+    assert.is(status, 0)
+    assert.ok(lines.length >= least)
+  }
 }))
 
 // procfs is no place for files: almost nothing can be made there, and every line must say so.

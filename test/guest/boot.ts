@@ -1,7 +1,7 @@
 // One guest and its server: mounts as a chapter of examples/qemu says, works through lists, and keeps what tells of a failure.
 
 import { once } from 'node:events'
-import { chmod, cp, mkdir, readdir } from 'node:fs/promises'
+import { chmod, cp, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { missing } from '../needs.ts'
@@ -10,7 +10,7 @@ import { capture } from './capture.ts'
 import { chapter, twice, type Way } from './chapters.ts'
 import { Guest } from './guest.ts'
 import { initramfs, type Kernel } from './kernel.ts'
-import type { Cache, Entry, Result, Tools } from './list.ts'
+import { places, type Cache, type Entry, type Result, type Tools } from './list.ts'
 import type { Report } from './report.ts'
 import { serve } from './serve.ts'
 
@@ -36,8 +36,8 @@ async function freePort(): Promise<number> {
 }
 
 /** The chapter's lines for a mount: at `dir`, with what this run changes. */
-function mountLine(line: string, dir: string, { backend, cache }: Mount): string {
-  const more = [...(cache === 'none' ? [] : [`cache=${cache}`]), ...(backend === 'posix' ? [] : [`aname=/${backend}`])]
+function mountLine(line: string, dir: string, { backend, cache }: Mount, aname = backend === 'posix' ? '' : `/${backend}`): string {
+  const more = [...(cache === 'none' ? [] : [`cache=${cache}`]), ...(aname === '' ? [] : [`aname=${aname}`])]
   return line.replace(/(msize=\d+)(.*) \/mnt\b/, (_, msize: string, rest: string) => `${[msize, ...more].join(',')}${rest} ${dir}`)
 }
 
@@ -64,12 +64,14 @@ async function work(guest: Guest, way: Way, mount: Mount, { mount: line, second,
   if (!mounted) return false
   let well = true
   for (const [i, entry] of list.entries()) {
+    if (entry.only !== undefined && entry.only !== where) continue
     const dir = `${cache}/${i}`, lacks = (entry.needs ?? []).map(missing).filter((reason) => reason !== undefined)
     well = await attempt(entry.name, async () => {
       if (lacks.length > 0) return [{ name: entry.name, how: 'skip', why: lacks.join(' ') }]
       await demand(`mkdir -m 777 ${at}/${dir}`, 10)
       const path = `${backend === 'posix' ? '' : backend}/${dir}`
-      return entry.run({ guest, dir: `${at}/${dir}`, other: `${other}/${dir}`, url, path, cache, tools })
+      const more = (aname: string, dir: string) => demand(`mkdir -p ${dir}\n${mountLine(line, dir, mount, aname)}`, 30)
+      return entry.run({ guest, dir: `${at}/${dir}`, other: `${other}/${dir}`, url, path, cache, tools, mount: more })
     }) && well
     await guest.sh(`rm -rf ${at}/${dir}`, { limit: 120 }).catch(() => {})
   }
@@ -84,10 +86,13 @@ export async function boot({ way, mounts }: Boot, setting: Setting): Promise<voi
     await mkdir(join(home, 'export'), { recursive: true })
     await mkdir(join(home, 'run'))
     await chmod(join(home, 'export'), 0o777)
+    await mkdir(join(home, 'fixed/d'), { recursive: true })
+    await writeFile(join(home, 'fixed/f'), 'text')
+    await writeFile(join(home, 'places.yaml'), places)
     const port = await freePort(), lines = twice(way, chapter(way, port))
     const url = way === 'tcp' ? `tcp://127.0.0.1:${port}` : `unix:${home}/run/ninefold.sock`
-    // The chapter's line, with what only root has: devices and trusted.* of a host directory; and memory beside it.
-    const more = ['--at', `/=posix ./export ${process.getuid!() === 0 ? 'devices=on host-caps=on' : 'owner=mapped'}`, '--at', '/memory=memory']
+    // The chapter's line, with what only root has: devices and trusted.* of a host directory; and other places beside it.
+    const more = ['--at', `/=posix ./export ${process.getuid!() === 0 ? 'devices=on host-caps=on' : 'owner=mapped'}`, '--at', '/memory=memory', 'places.yaml']
     await using server = await serve(home, [...lines.serve, ...more])
     await initramfs(join(home, 'initramfs'), machine, machine.agent)
     await using guest = await Guest.boot({ ...machine, initramfs: join(home, 'initramfs'), devices: lines.devices, home, cwd: home })

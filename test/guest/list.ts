@@ -23,6 +23,8 @@ export interface Bench {
   readonly path: string                                   // of dir in its namespace
   readonly cache: Cache
   readonly tools: Tools
+  /** Mounts another place of the namespace at a folder. By TCP only: the other ways have a connection for each mount. */
+  readonly mount: (aname: string, dir: string) => Promise<void>
 }
 /** What the host has prepared, by paths that the guest has too. */
 export interface Tools { readonly checker: string; readonly tree: string; readonly repository: string; readonly sql: string }
@@ -31,7 +33,7 @@ export interface Result { readonly name: string; readonly how: 'ok' | 'not ok' |
 export interface Entry {
   readonly name: string
   readonly needs?: readonly string[]                      // programs of the host
-  readonly caches?: readonly Cache[]                      // where it makes sense; absent: everywhere
+  readonly only?: string                                  // the one mount that does it, 'tcp memory cache=none'; absent: all do
   readonly run: (bench: Bench) => Promise<readonly Result[] | void>
 }
 
@@ -129,6 +131,15 @@ const programs: readonly Entry[] = [
     const job = '--ioengine=psync --rw=randwrite --bs=4k --size=2m --verify=crc32c --do_verify=1 --verify_fatal=1 --fsync=64 --minimal'
     await sh(bench, `fio --name=one ${job}; fio --name=two ${job} --rw=randrw --bsrange=512-64k --numjobs=2`, 180)
   } },
+  { name: 'a read-only place, and one that is full', only: 'tcp memory cache=none', async run(bench) {
+    const at = `/places${bench.dir}`
+    await bench.mount('/read-only', `${at}/fixed`)
+    await bench.mount('/small', `${at}/small`)
+    const given = ['--read-only', `${at}/fixed`, '--small', `${at}/small`]
+    const results = [...await check(bench, bench.dir, 0, [...given, '--only', 'read-only: '], 60), ...await check(bench, bench.dir, 0, [...given, '--only', 'small: '], 120)]
+    await sh(bench, `umount ${at}/fixed; umount ${at}/small`, 30)
+    return results
+  } },
   // Made on the host, many at once: there it takes a second or two, here a minute of waiting for each reply. And where the
   // client does not ask for the ACLs of each.
   { name: '20 000 files in one directory', async run(bench) {
@@ -137,6 +148,14 @@ const programs: readonly Entry[] = [
     return check(bench, bench.other, 0, ['--many', `${count}`, '--filled', `${bench.other}/filled`, '--only', 'readdir: a large directory'], 600)
   } },
 ]
+
+/** Places that every server here has beside what is mounted: the file that says so, and what must be there. */
+export const places = `namespace:
+  /read-only: posix ./fixed
+  /small: memory size=4MiB inodes=500
+attach:
+  /read-only: { read-only: true }
+`
 
 export const lists = { full: [...checker, ...programs], programs: [checker[0]!, ...programs], checker } satisfies Record<string, readonly Entry[]>
 

@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum who { ANYONE, ROOT, TWO };          // TWO: needs a second view of the folder (--other)
+enum who { ANYONE, ROOT, TWO, READ_ONLY, SMALL };  // TWO: needs a second view of the folder (--other); the last two are in places of their own
 struct check { const char *name; enum who who; void (*run)(void); };
 
 // Each check leaves its address in the section "checks": the linker makes the table.
@@ -38,6 +38,7 @@ struct check { const char *name; enum who who; void (*run)(void); };
 #define CHECK(name) CHECK_(ANYONE, name, __LINE__)
 #define CHECK_AS_ROOT(name) CHECK_(ROOT, name, __LINE__)
 #define CHECK_TWO(name) CHECK_(TWO, name, __LINE__)
+#define CHECK_IN(place, name) CHECK_(place, name, __LINE__)
 
 // Expectations. ok: the call does not give -1; its value. fails: it gives -1 and this errno. is: equal numbers.
 // same: equal strings. yes: true.

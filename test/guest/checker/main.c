@@ -1,11 +1,11 @@
 // checker [--uid N] [--expect FILE --on WORD,WORD...] [--other DIR] [--many N [--filled DIR]] [--only TEXT | --without TEXT]
-//         [--times] DIR
+//         [--read-only DIR] [--small DIR] [--times] DIR
 //
 // Runs every check in DIR and prints a line for each: "ok NAME", "not ok NAME: why", "expected NAME: why" (it failed
 // as FILE said it would) or "skip NAME: why". Exit status: 0, 1 where anything was not ok, 2 for wrong usage.
 // --other DIR is a second view (mount) of DIR: the checks of two.c want it. expected.txt describes FILE. --many N is how
 // many entries a large directory has; DIR of --filled is one with files 0 to N-1, to be taken instead of making one.
-// --times adds a line "# N ms" after each.
+// --read-only and --small are the places that limits.c wants. --times adds a line "# N ms" after each.
 
 #include "check.h"
 #include <ftw.h>
@@ -224,7 +224,7 @@ static int run_one(const struct check *c, const char *home, const char *other) {
   int pipes[2], status;
   char why[512] = "";
   size_t got = 0;
-  if (mkdir(home, 0755) || pipe2(pipes, O_CLOEXEC)) { printf("not ok %s: cannot begin: %s\n", c->name, errno_name(errno)); return 0; }
+  if ((c->who != READ_ONLY && mkdir(home, 0755)) || pipe2(pipes, O_CLOEXEC)) { printf("not ok %s: cannot begin: %s\n", c->name, errno_name(errno)); return 0; }
   fflush(NULL);
   pid_t pid = fork();
   if (pid == 0) {
@@ -244,7 +244,7 @@ static int run_one(const struct check *c, const char *home, const char *other) {
   kill(-pid, SIGKILL);                                // what it may have left
   for (ssize_t n; got < sizeof why - 1 && (n = read(pipes[0], why + got, sizeof why - 1 - got)) > 0; ) got += n;
   close(pipes[0]);
-  remove_all(home);
+  if (c->who != READ_ONLY) remove_all(home);
 
   const char *foreseen = expected(c->name);
   if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) { printf("skip %s: %s\n", c->name, why); return 1; }
@@ -260,6 +260,7 @@ static int run_one(const struct check *c, const char *home, const char *other) {
 
 int main(int argc, char **argv) {
   const char *dir = NULL, *expect = NULL, *here = "", *other = NULL, *only = "", *without = NULL;
+  const char *read_only = NULL, *small = NULL;
   long uid = -1;
   int times = 0;
   for (int i = 1; i < argc; i++) {
@@ -268,6 +269,8 @@ int main(int argc, char **argv) {
     else if (!strcmp(argv[i], "--expect")) expect = value, i++;
     else if (!strcmp(argv[i], "--on")) here = value, i++;
     else if (!strcmp(argv[i], "--other")) other = value, i++;
+    else if (!strcmp(argv[i], "--read-only")) read_only = value, i++;
+    else if (!strcmp(argv[i], "--small")) small = value, i++;
     else if (!strcmp(argv[i], "--many")) many = atoi(value), i++;
     else if (!strcmp(argv[i], "--filled")) filled = value, i++;
     else if (!strcmp(argv[i], "--only")) only = value, i++;
@@ -278,7 +281,7 @@ int main(int argc, char **argv) {
   }
   if (!dir) {
     fprintf(stderr, "usage: checker [--uid N] [--expect FILE --on WORD,WORD] [--other DIR] [--many N [--filled DIR]] [--only TEXT | --without TEXT]\n"
-                    "               [--times] DIR\n");
+                    "               [--read-only DIR] [--small DIR] [--times] DIR\n");
     return 2;
   }
   setvbuf(stdout, NULL, _IOLBF, 0);
@@ -293,7 +296,10 @@ int main(int argc, char **argv) {
   for (const struct check *const *c = __start_checks; c < __stop_checks; c++, n++) {
     if (!strstr((*c)->name, only) || (without && strstr((*c)->name, without))) continue;
     if (((*c)->who == ROOT && geteuid() != 0) || ((*c)->who == TWO && !other)) continue;
-    snprintf(home, sizeof home, "%s/check-%d", dir, n);
+    const char *place = (*c)->who == READ_ONLY ? read_only : (*c)->who == SMALL ? small : dir;
+    if (!place) continue;
+    snprintf(home, sizeof home, "%s", place);
+    if ((*c)->who != READ_ONLY) snprintf(home, sizeof home, "%s/check-%d", place, n);
     if (other) snprintf(view, sizeof view, "%s/check-%d", other, n);
     double from = now();
     bad += !run_one(*c, home, other ? view : NULL);
