@@ -364,6 +364,12 @@ export const open = [
     assert.is(await raw.read(1), 'TE')
     assert.is.not((await raw.getattr(3)).qid.path, qid.path)
   }),
+  c(42, 'what is there and does not open is not held on to', async ({ raw }) => {
+    await raw.ok('Tmknod', { dfid: 0, name: 'pipe', mode: 0o010644, major: 0, minor: 0, gid: 0 })
+    await raw.walk(0, 1)
+    assert.is(await raw.refused('Tlcreate', { fid: 1, name: 'pipe', flags: O.WRONLY, mode: 0o644, gid: 0 }), 'ENXIO')
+    await raw.ok('Tunlinkat', { dirfid: 0, name: 'pipe', flags: 0 })
+  }),
   c(63, 'who has not opened what lost its last name is told that it is gone, and who has is not', async (t) => {
     const { raw } = t, other = await t.client()
     await raw.create(0, 1, 'f', 'text')
