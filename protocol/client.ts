@@ -6,7 +6,7 @@ import { HEADER, NOFID, NONUNAME, NOTAG } from './constants.ts'
 import { codeOf, errno, errnos, type Errno } from './errno.ts'
 import { File } from './file.ts'
 import { Inbox, Outbox } from './frames.ts'
-import { getU16 } from './kinds.ts'
+import { getU16 } from './fixed.ts'
 import { nameOf, typeOf, type Fields, type Reply, type Request } from './messages.ts'
 import { dial } from './transport.ts'
 

@@ -31,6 +31,16 @@ export const O = {
   DSYNC: 0x1000, DIRECT: 0x4000, LARGEFILE: 0x8000, DIRECTORY: 0x10000, NOFOLLOW: 0x20000, NOATIME: 0x40000, CLOEXEC: 0x80000, SYNC: 0x101000,
 } as const
 
+/** Topen and Tcreate: an access mode, and bits beside it. APPEND is Linux's, in 9P2000.u. */
+export const OPEN = { ACCESS: 3, READ: 0, WRITE: 1, RDWR: 2, EXEC: 3, TRUNC: 0x10, CEXEC: 0x20, RCLOSE: 0x40, APPEND: 0x80 } as const
+
+/** Bits of Stat.mode and Tcreate's perm above the permission bits 0777; from SYMLINK on they are 9P2000.u's. */
+export const DM = {
+  DIR: 0x80000000, APPEND: 0x40000000, EXCL: 0x20000000, MOUNT: 0x10000000, AUTH: 0x08000000, TMP: 0x04000000,
+  SYMLINK: 0x02000000, LINK: 0x01000000, DEVICE: 0x00800000, NAMEDPIPE: 0x00200000, SOCKET: 0x00100000,
+  SETUID: 0x00080000, SETGID: 0x00040000, SETVTX: 0x00010000,
+} as const
+
 /** Bits of Tgetattr's mask and Rgetattr's valid. ACL is ours: it never leaves the server. */
 export const Attrs = {
   MODE: 1, NLINK: 2, UID: 4, GID: 8, RDEV: 0x10, ATIME: 0x20, MTIME: 0x40, CTIME: 0x80, INO: 0x100, SIZE: 0x200, BLOCKS: 0x400,

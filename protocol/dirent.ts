@@ -1,7 +1,7 @@
 // Payloads that are written in place: what stands in Rread and Rreaddir never passes through another buffer.
 
 import { errno } from './errno.ts'
-import { getQid, getU16, getU64, putU16, putU32, putU64 } from './kinds.ts'
+import { getQid, getU16, getU64, putU16, putU32, putU64 } from './fixed.ts'
 import { nameLength, nameOfBytes, putBytes } from './names.ts'
 import type { Dirent } from './types.ts'
 

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream'
 import { encode } from './codec.ts'
 import { HEADER } from './constants.ts'
 import { errno } from './errno.ts'
-import { getU32, putU32 } from './kinds.ts'
+import { getU32, putU32 } from './fixed.ts'
 import type { Fields, Name } from './messages.ts'
 
 const READ_BUFFER = 256 * 1024

@@ -1,9 +1,11 @@
-// ninep: 9P2000.L as values. Types first, then numbers, errors, messages, client.
+// ninep: 9P as values, in its three dialects. Types first, then numbers, errors, messages, client.
 export type * from './types.ts'
 export * from './constants.ts'
 export * from './errno.ts'
-export { messages, nameOf, typeOf, type Fields, type Name, type Reply, type Request } from './messages.ts'
-export { decode, decoders, encode, encoders, type Decoder, type Encoder } from './codec.ts'
+export { dialects, nameOf, typeOf, type Dialect, type Fields, type Name, type Reply, type Request } from './messages.ts'
+export { codecs, decode, decoders, encode, encoders, type Codec, type Decoder, type Encoder } from './codec.ts'
+export { ENAME_MAX, codeOfEname, enameOf } from './ename.ts'
+export * from './stat.ts'
 export * from './dirent.ts'
 export { bytesOfName, nameLength, nameOfBytes, putBytes } from './names.ts'
 export { Client, connect, type AttachOptions, type CallOptions, type Options } from './client.ts'

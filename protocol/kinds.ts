@@ -1,74 +1,13 @@
-// How each kind of field is read and written. Those of fixed size are text, which codec.ts pastes into its functions: as
-// calls they would be too many for V8 to inline, and an Rgetattr cost 270 ns instead of 120. In it b is the buffer, p the
-// place, t a variable for the moment. All is done byte by byte: a DataView would have to be made for every buffer.
+// How each kind of field whose size is its own to say is read and written. Those of fixed size: fixed.ts.
 
 import { errno } from './errno.ts'
+import { getQid, getU16, getU32, putQid, putU16, putU32, qid } from './fixed.ts'
 import type { Kinds } from './messages.ts'
 import { nameOfBytes, putBytes } from './names.ts'
-import type { Qid } from './types.ts'
+import { getStat, getUnixStat, putStat, putUnixStat } from './stat.ts'
+import type { Qid, Stat, UnixStat } from './types.ts'
 
-/** Statements that write `value` at p + o, and an expression that reads it there. */
-interface Fixed { readonly size: number; put(o: number, value: string): string; get(o: number): string }
-
-const putInt = (o: number, size: number) => Array.from({ length: size }, (_, i) => `b[p + ${o + i}] = t >>> ${8 * i};`).join(' ')
-const getInt = (o: number, size: number) => Array.from({ length: size }, (_, i) => `b[p + ${o + i}] << ${8 * i}`).join(' | ')
-const integer = (size: number): Fixed => ({ size, put: (o, value) => `t = ${value}; ${putInt(o, size)}`, get: (o) => `((${getInt(o, size)}) >>> 0)` })
-const u32 = integer(4)
-const size: Fixed = {
-  size: 8,
-  put: (o, value) => `${u32.put(o, value)} if (!(t >= 0)) throw noSize(t); t = t > 0xffffffff ? Math.floor(t / 0x100000000) : 0; ${putInt(o + 4, 4)}`,
-  get: (o) => `(${u32.get(o + 4)} * 0x100000000 + ${u32.get(o)})`,
-}
-/** Two's complement. */
-const seconds: Fixed = {
-  size: 8,
-  put: (o, value) => `${u32.put(o, value)} t = Math.floor(t / 0x100000000); ${putInt(o + 4, 4)}`,
-  get: (o) => `((${getInt(o + 4, 4)}) * 0x100000000 + ${u32.get(o)})`,
-}
-/** By way of eight bytes of our own: V8 then makes no bigint on the way. */
-const u64: Fixed = {
-  size: 8,
-  put: (o, value) => `scratch.setBigUint64(0, ${value}, true); ${Array.from({ length: 8 }, (_, i) => `b[p + ${o + i}] = bytes[${i}];`).join(' ')}`,
-  get: (o) => `getU64(b, p + ${o})`,
-}
-function struct(fields: Readonly<Record<string, Fixed>>): Fixed {
-  let end = 0
-  const placed = Object.entries(fields).map(([name, kind]) => ({ name, kind, offset: (end += kind.size) - kind.size }))
-  return {
-    size: end,
-    put: (o, value) => placed.map(({ name, kind, offset }) => kind.put(o + offset, `${value}.${name}`)).join(' '),
-    get: (o) => `{ ${placed.map(({ name, kind, offset }) => `${name}: ${kind.get(o + offset)}`).join(', ')} }`,
-  }
-}
-const mask: Fixed = { size: 8, put: (o, value) => `${u32.put(o, value)} t = 0; ${putInt(o + 4, 4)}`, get: u32.get }
-const nanoseconds: Fixed = { ...mask, get: size.get }
-const qid = struct({ type: integer(1), version: u32, path: u64 })
-export const fixed: { readonly [K in keyof Kinds]?: Fixed } = {
-  u8: integer(1), u16: integer(2), u32, size, mask, u64, qid, time: struct({ sec: seconds, nsec: nanoseconds }),
-}
-
-/** What the texts refer to. */
-export const bytes = new Uint8Array(8)
-export const scratch = new DataView(bytes.buffer)
-/** A size of -1 would go out as some other. */
-export function noSize(value: number): Error { return errno('EINVAL', `encode a size of ${value}`) }
-export function getU64(b: Buffer, p: number): bigint {
-  for (let i = 0; i < 8; i++) bytes[i] = b[p + i]!
-  return scratch.getBigUint64(0, true)
-}
-
-// The same as functions.
-const putter = <T>(kind: Fixed) => new Function('bytes', 'scratch', `return (b, p, v) => { let t; ${kind.put(0, 'v')} }`)(bytes, scratch) as (b: Buffer, p: number, v: T) => void
-const getter = <T>(kind: Fixed) => new Function('getU64', `return (b, p) => (${kind.get(0)})`)(getU64) as (b: Buffer, p: number) => T
-export const putU16 = putter<number>(integer(2))
-export const getU16 = getter<number>(integer(2))
-export const putU32 = putter<number>(u32)
-export const getU32 = getter<number>(u32)
-export const putU64 = putter<bigint>(u64)
-const putQid = putter<Qid>(qid)
-export const getQid = getter<Qid>(qid)
-
-/** A kind whose size is its own to say. put returns the end of what it wrote; RangeError: there is no room. end is where
+/** put returns the end of what it wrote; RangeError: there is no room. end is where
  *  a field that begins at p ends: beyond limit if it claims more than there is, and then get must not be called. */
 interface Varying<T> {
   put(b: Buffer, p: number, v: T): number
@@ -155,4 +94,16 @@ const qids: Varying<readonly Qid[]> = {
   },
 }
 
-export const varying: { readonly [K in keyof Kinds]?: Varying<Kinds[K]> } = { 'u32?': orNone, name, data, payload, names, qids }
+const statKind = <T>(putInto: (b: Buffer, p: number, limit: number, v: T) => number, getFrom: (b: Buffer, p: number, end: number) => T): Varying<T> => ({
+  put(b, p, v) {
+    const end = putInto(b, p + 2, b.length, v)
+    if (end < 0) throw noRoom()
+    putU16(b, p, end - p - 2)
+    return end
+  },
+  end(b, p, limit) { return p + 2 > limit ? limit + 1 : p + 2 + getU16(b, p) },
+  get(b, p, end) { return getFrom(b, p + 2, end) },
+})
+const stat = statKind<Stat>(putStat, getStat), unixStat = statKind<UnixStat>(putUnixStat, getUnixStat)
+
+export const varying: { readonly [K in keyof Kinds]?: Varying<Kinds[K]> } = { 'u32?': orNone, name, data, payload, names, qids, stat, unixStat }

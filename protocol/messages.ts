@@ -1,7 +1,7 @@
-// Every message of 9P2000.L and of its session, as one table of layouts: types, encoders and decoders come from it and
-// from nothing else. A body is its fields in the order written here. Source: 9p(5), diod's protocol.md.
+// Every message of the three dialects as one table of layouts: types, encoders and decoders come from it and from nothing
+// else. A body is its fields in the order written here. Source: 9p(5), the 9P2000.u draft, diod's protocol.md.
 
-import type { Qid, Time } from './types.ts'
+import type { Qid, Stat, Time, UnixStat } from './types.ts'
 
 /** What a kind of field is in memory, and on the wire. Integers are little-endian. */
 export interface Kinds {
@@ -29,11 +29,52 @@ export interface Kinds {
   /** count[2], then as many. */
   names: readonly string[]
   qids: readonly Qid[]
+  /** n[2] and then a stat, which begins with its own size[2] = n - 2: see stat.ts. */
+  stat: Stat
+  /** The same as 9P2000.u has it. */
+  unixStat: UnixStat
 }
 export type Layout = Readonly<Record<string, keyof Kinds>>
 
 /** type[1], then the fields of the body. */
-export const messages = {
+type Table = Record<string, readonly [type: number, layout: Layout]>
+
+/** Alike in all dialects. */
+const common = {
+  Tversion: [100, { msize: 'u32', version: 'name' }],
+  Rversion: [101, { msize: 'u32', version: 'name' }],
+  Rauth: [103, { qid: 'qid' }],
+  Rattach: [105, { qid: 'qid' }],
+  Tflush: [108, { oldtag: 'u16' }],
+  Rflush: [109, {}],
+  Twalk: [110, { fid: 'u32', newfid: 'u32', names: 'names' }],
+  Rwalk: [111, { qids: 'qids' }],
+  Tread: [116, { fid: 'u32', offset: 'size', count: 'u32' }],
+  Rread: [117, { data: 'data' }],
+  Twrite: [118, { fid: 'u32', offset: 'size', data: 'payload' }],
+  Rwrite: [119, { count: 'u32' }],
+  Tclunk: [120, { fid: 'u32' }],
+  Rclunk: [121, {}],
+  Tremove: [122, { fid: 'u32' }],
+  Rremove: [123, {}],
+} as const satisfies Table
+
+/** What 9P2000 and 9P2000.u have instead of the messages of .L. */
+const plan9 = {
+  Topen: [112, { fid: 'u32', mode: 'u8' }],
+  Ropen: [113, { qid: 'qid', iounit: 'u32' }],
+  Rcreate: [115, { qid: 'qid', iounit: 'u32' }],
+  Tstat: [124, { fid: 'u32' }],
+  Rwstat: [127, {}],
+} as const satisfies Table
+
+/** Users by number as well as by name. */
+const numbered = {
+  Tauth: [102, { afid: 'u32', uname: 'name', aname: 'name', nUname: 'u32' }],
+  Tattach: [104, { fid: 'u32', afid: 'u32', uname: 'name', aname: 'name', nUname: 'u32' }],
+} as const satisfies Table
+
+const linux = {
   Rlerror: [7, { ecode: 'u32' }],
   Tstatfs: [8, { fid: 'u32' }],
   Rstatfs: [9, {
@@ -78,38 +119,43 @@ export const messages = {
   Rrenameat: [75, {}],
   Tunlinkat: [76, { dirfid: 'u32', name: 'name', flags: 'u32' }],
   Runlinkat: [77, {}],
+} as const satisfies Table
 
-  Tversion: [100, { msize: 'u32', version: 'name' }],
-  Rversion: [101, { msize: 'u32', version: 'name' }],
-  Tauth: [102, { afid: 'u32', uname: 'name', aname: 'name', nUname: 'u32' }],
-  Rauth: [103, { qid: 'qid' }],
-  Tattach: [104, { fid: 'u32', afid: 'u32', uname: 'name', aname: 'name', nUname: 'u32' }],
-  Rattach: [105, { qid: 'qid' }],
-  Tflush: [108, { oldtag: 'u16' }],
-  Rflush: [109, {}],
-  Twalk: [110, { fid: 'u32', newfid: 'u32', names: 'names' }],
-  Rwalk: [111, { qids: 'qids' }],
-  Tread: [116, { fid: 'u32', offset: 'size', count: 'u32' }],
-  Rread: [117, { data: 'data' }],
-  Twrite: [118, { fid: 'u32', offset: 'size', data: 'payload' }],
-  Rwrite: [119, { count: 'u32' }],
-  Tclunk: [120, { fid: 'u32' }],
-  Rclunk: [121, {}],
-  Tremove: [122, { fid: 'u32' }],
-  Rremove: [123, {}],
-} as const satisfies Record<string, readonly [type: number, layout: Layout]>
+/** The messages of each dialect. */
+export const dialects = {
+  '9P2000': {
+    ...common, ...plan9,
+    Tauth: [102, { afid: 'u32', uname: 'name', aname: 'name' }],
+    Tattach: [104, { fid: 'u32', afid: 'u32', uname: 'name', aname: 'name' }],
+    Rerror: [107, { ename: 'name' }],
+    Tcreate: [114, { fid: 'u32', name: 'name', perm: 'u32', mode: 'u8' }],
+    Rstat: [125, { stat: 'stat' }],
+    Twstat: [126, { fid: 'u32', stat: 'stat' }],
+  },
+  '9P2000.u': {
+    ...common, ...plan9, ...numbered,
+    Rerror: [107, { ename: 'name', errno: 'u32' }],
+    Tcreate: [114, { fid: 'u32', name: 'name', perm: 'u32', mode: 'u8', extension: 'name' }],
+    Rstat: [125, { stat: 'unixStat' }],
+    Twstat: [126, { fid: 'u32', stat: 'unixStat' }],
+  },
+  '9P2000.L': { ...common, ...numbered, ...linux },
+} as const satisfies Record<string, Table>
 
-export type Name = keyof typeof messages
-type LayoutOf<N extends Name> = (typeof messages)[N][1]
+export type Dialect = keyof typeof dialects
+/** The names of a dialect's messages. */
+export type Name<D extends Dialect = '9P2000.L'> = keyof (typeof dialects)[D] & string
 /** The fields of a message as a value: `Fields<'Rgetattr'>` is what types.ts calls Attr. */
-export type Fields<N extends Name> = { readonly [F in keyof LayoutOf<N>]: LayoutOf<N>[F] extends keyof Kinds ? Kinds[LayoutOf<N>[F]] : never }
+export type Fields<N extends Name<D>, D extends Dialect = '9P2000.L'> = Values<(typeof dialects)[D][N]>
+type Values<Row> = Row extends readonly [number, infer L] ? { readonly [F in keyof L]: L[F] extends keyof Kinds ? Kinds[L[F]] : never } : never
 /** A request, and what answers it. */
-export type Request = Extract<Name, `T${string}`>
-export type Reply<N extends Request> = N extends `T${infer Rest}` ? Extract<Name, `R${Rest}`> : never
+export type Request<D extends Dialect = '9P2000.L'> = Extract<Name<D>, `T${string}`>
+export type Reply<N extends Request<D>, D extends Dialect = '9P2000.L'> = N extends `T${infer Rest}` ? Extract<Name<D>, `R${Rest}`> : never
 
-const names = Object.keys(messages) as Name[]
-/** The number of each message, as type[1] has it. */
-export const typeOf = Object.fromEntries(names.map((name) => [name, messages[name][0]])) as Readonly<Record<Name, number>>
-const byType: (Name | undefined)[] = Array.from({ length: 256 }, (_, type) => names.find((name) => typeOf[name] === type))
-/** The name of a message of this number; undefined where .L has none. */
-export function nameOf(type: number): Name | undefined { return byType[type] }
+/** The number of each message, as type[1] has it: one for all dialects. */
+export const typeOf = Object.fromEntries(Object.values(dialects).flatMap((table) => Object.entries(table)).map(([name, [type]]) => [name, type])) as
+  Readonly<Record<{ [D in Dialect]: Name<D> }[Dialect], number>>
+const byType = Object.fromEntries(Object.entries(dialects).map(([dialect, table]) =>
+  [dialect, Array.from({ length: 256 }, (_, type) => Object.entries(table).find((row) => row[1][0] === type)?.[0])])) as Record<Dialect, (string | undefined)[]>
+/** The name of a message of this number; undefined where the dialect has none. */
+export function nameOf<D extends Dialect = '9P2000.L'>(type: number, dialect = '9P2000.L' as D): Name<D> | undefined { return byType[dialect][type] as Name<D> | undefined }

@@ -1,4 +1,4 @@
-// The nouns of 9P2000.L as values. Layouts of the messages that carry them: messages.ts.
+// The nouns of 9P2000 and 9P2000.L as values. Layouts of the messages that carry them: messages.ts.
 
 /** Identity of a file. type: QT bits; version moves with content (0: do not cache); path: unique in its tree. */
 export interface Qid { readonly type: number; readonly version: number; readonly path: bigint }
@@ -68,3 +68,26 @@ export type LockStatus = 0 | 1 | 2 | 3
 
 /** An entry of Rreaddir. cookie: where to go on after it; type: a Dt value. */
 export interface Dirent { readonly qid: Qid; readonly cookie: bigint; readonly type: number; readonly name: string }
+
+/** What Rstat says of a file in 9P2000, and what Twstat asks to change. mode: DM bits and permission; times are whole seconds
+ *  since 1970; length is bytes. In Twstat DONT_TOUCH leaves as is: empty strings, and integers of all ones. */
+export interface Stat {
+  readonly type: number
+  readonly dev: number
+  readonly qid: Qid
+  readonly mode: number
+  readonly atime: number
+  readonly mtime: number
+  readonly length: number
+  readonly name: string
+  readonly uid: string
+  readonly gid: string
+  readonly muid: string
+}
+/** The same in 9P2000.u. extension: a link's target, or a device's `b MAJOR MINOR` or `c MAJOR MINOR`. */
+export interface UnixStat extends Stat {
+  readonly extension: string
+  readonly nUid: number
+  readonly nGid: number
+  readonly nMuid: number
+}

@@ -1,13 +1,13 @@
 // The codec against the protocol's documents: frames written by hand, and layouts in the documents' own notation.
 
-import { decode, direntSize, direntsOf, encode, errnos, isErrno, messages, nameOf, NOFID, NONUNAME, NOTAG, payloadHead, putDirent, typeOf } from 'ninep'
+import { codecs, decode, dialects, direntSize, direntsOf, DM, DONT_TOUCH, encode, errnos, isErrno, nameOf, NOFID, NONUNAME, NOTAG, payloadHead, putDirent, typeOf } from 'ninep'
 import type { Dirent, Fields, Name } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 
 const test = suite('protocol')
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')
-const all = Object.keys(messages) as Name[]
+const messages = dialects['9P2000.L'], all = Object.keys(messages) as Name[]
 const qid = { type: 0x80, version: 1, path: 2n }
 
 /** Whole frames, written by hand. */
@@ -37,6 +37,25 @@ for (const [name, [tag, fields, bytes]] of Object.entries(golden) as [Name, read
     assert.equal(decode(name, frame, 7, frame.length), fields)
   })
 }
+
+const stat = { type: 0, dev: 0, qid: { type: 0x80, version: 1, path: 2n }, mode: DM.DIR + 0o755, atime: 1, mtime: 2, length: 0, name: '/', uid: 'u', gid: 'g', muid: '' }
+const { extension, nUid, nGid, nMuid, ...dontTouch } = DONT_TOUCH
+test('golden frames of 9P2000 and 9P2000.u, written and read', () => {
+  const { '9P2000': plain, '9P2000.u': unix } = codecs
+  const both = <F>(fields: F, bytes: string, { encode, decode }: { encode(tag: number, fields: F, into: Buffer, at: number): number; decode(b: Buffer, start: number, end: number): F }) => {
+    const frame = hex(bytes), into = Buffer.alloc(frame.length + 4)
+    assert.is(encode(frame.readUInt16LE(5), fields, into, 4), into.length)
+    assert.is(into.toString('hex'), `00000000${frame.toString('hex')}`)
+    assert.equal(decode(frame, 7, frame.length), fields)
+  }
+  both({ ename: 'File exists' }, '14000000 6b 0100 0b00 46696c6520657869737473', { encode: plain.encoders.Rerror, decode: plain.decoders.Rerror })
+  both({ ename: 'File exists', errno: 17 }, '18000000 6b 0100 0b00 46696c6520657869737473 11000000', { encode: unix.encoders.Rerror, decode: unix.decoders.Rerror })
+  both({ stat }, `3d000000 7d 0100 3400 3200 0000 00000000 80 01000000 0200000000000000 ed010080 01000000 02000000 0000000000000000
+    0100 2f 0100 75 0100 67 0000`.replaceAll(/\s/g, ''), { encode: plain.encoders.Rstat, decode: plain.decoders.Rstat })
+  both({ fid: 1, stat: dontTouch }, `3e000000 7e 0100 01000000 3100 2f00 ffff ffffffff ff ffffffff ffffffffffffffff ffffffff ffffffff ffffffff ffffffffffffffff
+    0000 0000 0000 0000`.replaceAll(/\s/g, ''), { encode: plain.encoders.Twstat, decode: plain.decoders.Twstat })
+  assert.is(unix.encoders.Rstat(1, { stat: { ...stat, name: '', uid: '', gid: '', extension, nUid, nGid, nMuid } }, into, 0), 7 + 2 + 63)
+})
 
 // As 9p(5) and diod's protocol.md write them. `names` and `qids` stand for n[2] n*(...).
 const documented = `
@@ -102,7 +121,7 @@ const documented = `
 })
 
 test('every message of the documents is in the table, and no other', () => {
-  assert.equal(Object.entries(typeOf).sort(), documented.map(({ name, type }) => [name, type]).sort())
+  assert.equal(all.map((name) => [name, typeOf[name]]).sort(), documented.map(({ name, type }) => [name, type]).sort())
   for (let type = 0; type < 256; type++) assert.is(nameOf(type), documented.find((message) => message.type === type)?.name)
 })
 
