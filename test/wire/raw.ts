@@ -2,17 +2,21 @@
 // for is kept to be seen. It checks what a strict client checks: exact lengths, msize, and the type of the reply.
 
 import { connect, type Socket } from 'node:net'
-import { codeOf, decode, encode, nameOf, NOFID, NOTAG, typeOf } from 'ninep'
-import type { Code, Fields, Name, Reply, Request } from 'ninep'
+import { codecs, codeOf, codeOfEname, ENAME_MAX, enameOf, errnos, nameOf, NOFID, NOTAG, typeOf } from 'ninep'
+import type { Code, Dialect, Encoder, Fields, Name, Reply, Request } from 'ninep'
 
+type AnyName = { [D in Dialect]: Name<D> }[Dialect]
 /** A frame that came, whole. */
-export interface Frame { readonly name: Name; readonly tag: number; readonly fields: any; readonly bytes: Buffer }
+export interface Frame { readonly name: AnyName; readonly tag: number; readonly fields: any; readonly bytes: Buffer }
 
 const scratch = Buffer.allocUnsafeSlow((1 << 20) + 4096)
 /** A frame as bytes of its own. */
-export function frame<N extends Name>(name: N, tag: number, fields: Fields<N>): Buffer {
-  return Buffer.from(scratch.subarray(0, encode(name, tag, fields, scratch, 0)))
+export function frame<N extends Name>(name: N, tag: number, fields: Fields<N>): Buffer { return frameOf('9P2000.L', name, tag, fields) }
+/** The same in any dialect. Fields that it does not have are left out. */
+export function frameOf<D extends Dialect, N extends Name<D>>(dialect: D, name: N, tag: number, fields: Fields<N, D>): Buffer {
+  return Buffer.from(scratch.subarray(0, encoderOf(dialect, name)(tag, fields, scratch, 0)))
 }
+function encoderOf<D extends Dialect, N extends Name<D>>(dialect: D, name: N): Encoder<N, D> { return (codecs[dialect].encoders as never)[name] }
 /** A frame of any type and body. */
 export function anyFrame(type: number, tag: number, body: Uint8Array = new Uint8Array(0)): Buffer {
   const bytes = Buffer.alloc(7 + body.length)
@@ -30,7 +34,9 @@ export async function within<T>(seconds: number, what: string, promise: Promise<
   try { return await Promise.race([promise, late]) } finally { clearTimeout(timer) }
 }
 
-export class Raw {
+/** What is alike in all dialects. D: whose messages it speaks. */
+export class Wire<D extends Dialect> {
+  dialect: Dialect
   readonly socket: Socket
   /** All that came, in order; cut by whoever wants to look at a part. */
   readonly arrived: Frame[] = []
@@ -48,30 +54,25 @@ export class Raw {
   #have = 0
   #tag = 0
 
-  private constructor(socket: Socket) {
+  protected constructor(socket: Socket, dialect: Dialect) {
     this.socket = socket
+    this.dialect = dialect
     this.closed = new Promise((resolve) => { socket.once('close', () => { this.ended = true; this.#wake(); resolve() }) })
     socket.on('error', () => {})
     socket.on('data', (chunk: Buffer) => { this.#chunks.push(chunk); this.#have += chunk.length; this.#cut() })
   }
 
-  static async connect(url: string): Promise<Raw> {
+  protected static async dial(url: string): Promise<Socket> {
     const socket = connect(url.startsWith('unix:') ? { path: url.slice(5) } : { host: '127.0.0.1', port: Number(url.slice(url.lastIndexOf(':') + 1)), noDelay: true })
     await new Promise<void>((resolve, reject) => { socket.once('connect', resolve); socket.once('error', reject) })
-    return new Raw(socket)
-  }
-  /** Connected, and agreed on 9P2000.L. */
-  static async versioned(url: string, msize = 65536): Promise<Raw> {
-    const raw = await Raw.connect(url)
-    await raw.version(msize)
-    return raw
+    return socket
   }
 
   // Out
 
   bytes(...parts: Uint8Array[]): void { this.socket.write(Buffer.concat(parts)) }
   /** Sends a frame and waits for nothing. The tag is the caller's. */
-  send<N extends Name>(name: N, tag: number, fields: Fields<N>): void { this.bytes(frame(name, tag, fields)) }
+  send<N extends Name<D>>(name: N, tag: number, fields: Fields<N, D>): void { this.bytes(frameOf(this.dialect as D, name, tag, fields)) }
   /** A tag that nothing uses. */
   tag(): number {
     do { this.#tag = (this.#tag + 1) % 0xfff0 } while (this.#waiting.has(this.#tag))
@@ -92,27 +93,26 @@ export class Raw {
     awaited.catch(() => {})                                // whoever awaits it sees it; a test that failed before does not
     return awaited
   }
-  /** Any reply, Rlerror too. */
-  async call<N extends Request>(name: N, fields: Fields<N>, tag = this.tag()): Promise<Frame> {
+  /** Any reply, an error too. */
+  async call<N extends Request<D>>(name: N, fields: Fields<N, D>, tag = this.tag()): Promise<Frame> {
     const reply = this.reply(tag, name)
     this.send(name, tag, fields)
     return await reply
   }
   /** The fields of the reply, which must be the one that belongs to the request. */
-  async ok<N extends Request>(name: N, fields: Fields<N>, tag = this.tag()): Promise<Fields<Reply<N>>> {
-    return expected(name, await this.call(name, fields, tag))
+  async ok<N extends Request<D>>(name: N, fields: Fields<N, D>, tag = this.tag()): Promise<Fields<Reply<N, D>, D>> {
+    return expected<D, N>(name, await this.call(name, fields, tag))
   }
-  /** The code of the Rlerror, which must be one: 'ENOENT'. */
-  async refused<N extends Request>(name: N, fields: Fields<N>, tag = this.tag()): Promise<Code> {
+  /** The code of the error, which must be one: 'ENOENT'. */
+  async refused<N extends Request<D>>(name: N, fields: Fields<N, D>, tag = this.tag()): Promise<Code> {
     const reply = await this.call(name, fields, tag)
-    if (reply.name !== 'Rlerror') throw new Error(`${name} ${show(fields)} was answered by ${reply.name}, not refused`)
-    if (reply.fields.ecode === 0) throw new Error(`${name}: Rlerror 0`)
-    return codeOf(reply.fields.ecode)
+    if (!refusal(reply)) throw new Error(`${name} ${show(fields)} was answered by ${reply.name}, not refused`)
+    return codeIn(reply)
   }
   /** 'ok', or the code of the refusal. */
-  async outcome<N extends Request>(name: N, fields: Fields<N>): Promise<Code | 'ok'> {
+  async outcome<N extends Request<D>>(name: N, fields: Fields<N, D>): Promise<Code | 'ok'> {
     const reply = await this.call(name, fields)
-    return reply.name === 'Rlerror' ? codeOf(reply.fields.ecode) : 'ok'
+    return refusal(reply) ? codeIn(reply) : 'ok'
   }
   /** Waits until so many frames came that nobody waited for. */
   async strayed(count: number): Promise<readonly Frame[]> {
@@ -144,11 +144,13 @@ export class Raw {
     }
   }
   #take(bytes: Buffer): void {
-    const size = bytes.length, name = nameOf(bytes[4]!), tag = bytes.readUInt16LE(5)
+    const { dialect } = this
+    const size = bytes.length, name = nameOf(bytes[4]!, dialect), tag = bytes.readUInt16LE(5)
     if (size > this.msize) throw new Error(`${name}: ${size} bytes, and msize is ${this.msize}`)
     if (!name?.startsWith('R')) throw new Error(`a frame of type ${bytes[4]} came`)
-    const fields = decode(name, bytes, 7, size)
-    if (!bytes.equals(frame(name, tag, fields as never))) throw new Error(`${name} has trailing or odd bytes: ${bytes.toString('hex', 0, 64)}`)
+    const { [name]: decoder } = codecs[dialect].decoders as Record<string, (bytes: Buffer, start: number, end: number) => object>
+    const fields = decoder!(bytes, 7, size)
+    if (!bytes.equals(frameOf(dialect, name, tag, fields as never))) throw new Error(`${name} has trailing or odd bytes: ${bytes.toString('hex', 0, 64)}`)
     const came: Frame = { name, tag, fields, bytes }
     this.arrived.push(came)
     const waiting = this.#waiting.get(tag)
@@ -159,7 +161,31 @@ export class Raw {
   }
   #wake(): void { for (const wake of this.#sleepers.splice(0)) wake() }
 
-  // Common sequences
+  /** Ends the connection as the kernel does for a client that crashed: by a reset, where the transport has one. */
+  reset(): void {
+    if (this.socket.remoteFamily === undefined) this.socket.destroy()
+    else this.socket.resetAndDestroy()
+  }
+  /** Nothing that nobody asked for came; then the connection is closed. */
+  async end(): Promise<void> {
+    if (!this.ended) {
+      this.socket.destroy()
+      await this.closed
+    }
+    if (this.fault) throw this.fault
+    if (this.strays.length > 0) throw new Error(`frames that nobody asked for: ${this.strays.map(({ name, tag }) => `${name} ${tag}`).join(', ')}`)
+  }
+}
+
+/** A client of 9P2000.L, and the sequences that are common in it. */
+export class Raw extends Wire<'9P2000.L'> {
+  static async connect(url: string): Promise<Raw> { return new Raw(await Raw.dial(url), '9P2000.L') }
+  /** Connected, and agreed on 9P2000.L. */
+  static async versioned(url: string, msize = 65536): Promise<Raw> {
+    const raw = await Raw.connect(url)
+    await raw.version(msize)
+    return raw
+  }
 
   async version(msize = 65536): Promise<Fields<'Rversion'>> {
     const got = await this.ok('Tversion', { msize, version: '9P2000.L' }, NOTAG)
@@ -199,29 +225,29 @@ export class Raw {
     await this.clunk(SPARE)
     return text
   }
-
-  /** Ends the connection as the kernel does for a client that crashed: by a reset, where the transport has one. */
-  reset(): void {
-    if (this.socket.remoteFamily === undefined) this.socket.destroy()
-    else this.socket.resetAndDestroy()
-  }
-  /** Nothing that nobody asked for came; then the connection is closed. */
-  async end(): Promise<void> {
-    if (!this.ended) {
-      this.socket.destroy()
-      await this.closed
-    }
-    if (this.fault) throw this.fault
-    if (this.strays.length > 0) throw new Error(`frames that nobody asked for: ${this.strays.map(({ name, tag }) => `${name} ${tag}`).join(', ')}`)
-  }
 }
 
 /** The fid that helpers use and clunk again. */
 export const SPARE = 0xfffffff0
 
 /** The fields of the reply to a request, which must be the one that belongs to it. */
-export function expected<N extends Request>(name: N, reply: Frame): Fields<Reply<N>> {
-  if (reply.bytes[4] === typeOf[name] + 1) return reply.fields
-  throw new Error(`${name} was answered by ${reply.name} ${reply.name === 'Rlerror' ? codeOf(reply.fields.ecode) : show(reply.fields)}`)
+export function expected<D extends Dialect, N extends Request<D>>(name: N, reply: Frame): Fields<Reply<N, D>, D> {
+  if (reply.bytes[4] === typeOf[name as keyof typeof typeOf] + 1) return reply.fields
+  throw new Error(`${name} was answered by ${reply.name} ${refusal(reply) ? codeIn(reply) : show(reply.fields)}`)
+}
+function refusal({ name }: Frame): boolean { return name === 'Rlerror' || name === 'Rerror' }
+/** Which error an Rlerror or Rerror tells of: by a string that clients know and have room for, and in 9P2000.u by the number that belongs to it. */
+export function codeIn({ name, fields, bytes }: Frame): Code {
+  if (name === 'Rlerror') {
+    if (fields.ecode === 0) throw new Error('Rlerror 0')
+    return codeOf(fields.ecode)
+  }
+  const code = codeOfEname(fields.ename)
+  if (code === undefined || ![enameOf(code), 'bad offset in directory read', 'authentication not required'].includes(fields.ename)) {
+    throw new Error(`Rerror "${fields.ename}" is known to nobody`)
+  }
+  if (bytes.readUInt16LE(7) > ENAME_MAX) throw new Error(`Rerror has a string of ${bytes.readUInt16LE(7)} bytes`)
+  if (fields.errno !== undefined && fields.errno !== errnos[code]) throw new Error(`Rerror "${fields.ename}" has the number ${fields.errno}`)
+  return code
 }
 function show(fields: object): string { return JSON.stringify(fields, (_, value: unknown) => typeof value === 'bigint' ? String(value) : value).slice(0, 200) }

@@ -14,7 +14,7 @@ export function among(got: string, ...allowed: string[]): void { assert.ok(allow
 export function file(t: Bench, name: string, content: string | Uint8Array = '', mode = 0o644): Promise<void> { return t.raw.file(0, name, content, mode) }
 
 /** Whether nothing comes for a while. */
-export async function quiet(raw: Raw, ms = 20): Promise<boolean> {
+export async function quiet(raw: { readonly arrived: readonly unknown[] }, ms = 20): Promise<boolean> {
   const seen = raw.arrived.length
   await new Promise((resolve) => setTimeout(resolve, ms))
   return raw.arrived.length === seen
