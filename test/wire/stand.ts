@@ -10,6 +10,7 @@ import { memory } from '../../translators/memory/memory.ts'
 import type { Log } from '../../translators/options.ts'
 import { posix } from '../../translators/posix/posix.ts'
 import type { Translator } from '../../translators/translator.ts'
+import { Plan9, type Old } from './plan9/client.ts'
 import { Raw } from './raw.ts'
 import { Control, slow } from './slow.ts'
 
@@ -87,7 +88,7 @@ export class Stand {
 /** What a case gets: a connection with fid 0 attached to an empty directory of its own, mode 0777. */
 export class Bench {
   raw!: Raw
-  #all: Raw[] = []
+  #all: (Raw | Plan9)[] = []
   /** Open below the server before the case began: what an earlier one left is its own failure. */
   readonly #nodes: number
   readonly #handles: number
@@ -112,6 +113,12 @@ export class Bench {
     const raw = await Raw.connect(this.url)
     this.#all.push(raw)
     return raw
+  }
+  /** One that is to speak an older dialect. */
+  async old(dialect: Old): Promise<Plan9> {
+    const client = await Plan9.connect(this.url, dialect)
+    this.#all.push(client)
+    return client
   }
   /** One more connection, attached to the same directory. */
   async client(msize = 65536, nUname = process.getuid!()): Promise<Raw> {
