@@ -4,7 +4,8 @@ import { open } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { endianness } from 'node:os'
 import { errno } from 'ninep'
-import { peerCredentials } from '../translators/sys.ts'
+import { peerCredentials, tcpOwner } from '../translators/sys.ts'
+import type { Awaitable } from '../translators/translator.ts'
 import { NOBODY, applyRules } from './users.ts'
 import type { AttachRules } from './users.ts'
 
@@ -18,16 +19,17 @@ export interface Peer {
 
 /**
  * Who is at the other end, asked once, when a connection comes in: by SO_PEERCRED on a unix socket; on loopback TCP by the
- * owner of the socket at the other end, from /proc/net/tcp and tcp6. A socket that is closed by the time, or is lost in a table
- * of more than 16 MiB, has no uid. A relay (ssh, a container's proxy) is who it runs as. Never rejects.
+ * owner of the socket at the other end, which sock_diag knows, or where it is not there the tables in /proc. A socket that is closed by the
+ * time, or is lost in a table of more than 16 MiB, has no uid. A relay (ssh, a container's proxy) is who it runs as. Never rejects.
  */
-export async function peerOf(socket: Socket): Promise<Peer> {
-  const { remoteAddress, remotePort, localPort } = socket
-  if (remoteAddress !== undefined && remotePort !== undefined && localPort !== undefined) {
-    const address = remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress
-    const loopback = address === '::1' || address.startsWith('127.')
-    const uid = loopback ? await ownerOf(address, remotePort, localPort) : undefined
-    return { kind: 'tcp', loopback, address, ...(uid === undefined ? {} : { uid }) }
+export function peerOf(socket: Socket): Awaitable<Peer> {
+  const { remoteAddress, remotePort, localAddress, localPort } = socket
+  if (remoteAddress !== undefined && remotePort !== undefined && localAddress !== undefined && localPort !== undefined) {
+    const address = plain(remoteAddress), loopback = address === '::1' || address.startsWith('127.')
+    const peer = (uid: number | undefined): Peer => ({ kind: 'tcp', loopback, address, ...(uid === undefined ? {} : { uid }) })
+    if (!loopback) return peer(undefined)
+    try { return peer(tcpOwner(bytesOf(address), remotePort, bytesOf(plain(localAddress)), localPort)) } catch { /* it can't tell */ }
+    return ownerInTables(address, remotePort, localPort).then(peer)
   }
   const fd = (socket as { _handle?: { fd?: unknown } | null })._handle?.fd
   try {
@@ -35,6 +37,12 @@ export async function peerOf(socket: Socket): Promise<Peer> {
     if (uid !== 0xffffffff) return { kind: 'unix', loopback: true, uid }
   } catch { /* gone already, or no socket */ }
   return { kind: 'other', loopback: false }
+}
+/** An IPv4 address as itself, where it comes in the clothes of an IPv6 one. */
+function plain(address: string): string { return address.startsWith('::ffff:') ? address.slice(7) : address }
+/** An address of loopback, as on the wire. */
+function bytesOf(address: string): Uint8Array {
+  return Uint8Array.from(address.includes('.') ? address.split('.').map(Number) : [...Array<number>(15).fill(0), 1])
 }
 
 /** A stream that the server was given when it was started (fd:N, standard input): whoever did that is the server's own user. */
@@ -62,47 +70,66 @@ export function admit(peer: Peer, rules: AttachRules, uid: number): number {
   return applyRules(rules, uid)
 }
 
-/** What of /proc/net/tcp is read: some 110 000 sockets. */
+/** What of a table in /proc/net is read: some 110 000 sockets. */
 const TABLE = 16 * 2 ** 20
 
-/** Who owns the socket that is connected from address:port to our port on loopback; undefined if it is not there. */
-async function ownerOf(address: string, port: number, ourPort: number): Promise<number | undefined> {
-  for (const table of address === '::1' ? ['/proc/net/tcp6'] : ['/proc/net/tcp', '/proc/net/tcp6']) {
-    const uid = await search(table, address, port, ourPort).catch(() => undefined)
-    if (uid !== undefined) return uid
-  }
-  return undefined
+/** Who asks: for the socket at one of `places` (as tcp and tcp6 print it) connected to `port`. */
+interface Asked { readonly places: readonly string[]; readonly port: string; answer(uid: number | undefined): void }
+let asked: Asked[] = []
+let reading = false
+
+/**
+ * Who owns the socket that is connected from address:port to our port on loopback; undefined if it is not there. The tables are
+ * as long as there are sockets, so one reading answers all who asked before it began.
+ */
+export function ownerInTables(address: string, port: number, ourPort: number): Promise<number | undefined> {
+  return new Promise((answer) => {
+    const bytes = bytesOf(address), place = (words: Uint8Array) => hex(words) + ':' + hexPort(port)
+    const places = bytes.length === 16 ? [place(bytes)] : [place(bytes), place(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes))]
+    asked.push({ places, port: ':' + hexPort(ourPort), answer })
+    if (!reading) void readTables()
+  })
 }
 
-async function search(table: string, address: string, port: number, ourPort: number): Promise<number | undefined> {
-  const want = hex(address, table.endsWith('6')) + ':' + port.toString(16).toUpperCase().padStart(4, '0')
-  const to = ':' + ourPort.toString(16).toUpperCase().padStart(4, '0')
+async function readTables(): Promise<void> {
+  reading = true
+  while (asked.length > 0) {
+    const now = asked
+    asked = []
+    const wanted = new Map<string, Asked[]>()
+    for (const one of now) for (const place of one.places) wanted.set(place + one.port, [...wanted.get(place + one.port) ?? [], one])
+    for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) await search(table, wanted).catch(() => {})
+    for (const one of now) one.answer(undefined)            // whom it was not answered yet
+  }
+  reading = false
+}
+
+async function search(table: string, wanted: Map<string, Asked[]>): Promise<void> {
   const file = await open(table)
   try {
     const buffer = Buffer.alloc(65536)
     let rest = ''
     for (let total = 0; total < TABLE;) {
       const { bytesRead } = await file.read(buffer, 0, buffer.length, null)
-      if (bytesRead === 0) return undefined
+      if (bytesRead === 0) return
       total += bytesRead
       const lines = (rest + buffer.toString('latin1', 0, bytesRead)).split('\n')
       rest = lines.pop()!
       for (const line of lines) {
         const [, local, remote, state, , , , uid, , inode] = line.trim().split(/\s+/)
         // Only ESTABLISHED: one that has been closed belongs to no process any more, and the kernel prints 0 for its owner.
-        if (local === want && remote?.endsWith(to) && state === '01' && inode !== '0') return Number(uid)
+        if (state !== '01' || inode === '0') continue
+        for (const one of wanted.get(local! + remote!.slice(remote!.indexOf(':'))) ?? []) one.answer(Number(uid))
       }
     }
-    return undefined
   } finally {
     await file.close()
   }
 }
 
-/** An address of loopback as the table prints it: 32-bit words of the machine's order. */
-function hex(address: string, v6: boolean): string {
-  const v4 = address.includes('.') ? address.split('.').map(Number) : undefined
-  const bytes = v6 ? (v4 ? [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...v4] : [...Array<number>(15).fill(0), 1]) : v4!
+/** An address as the tables print it: 32-bit words of the machine's order. */
+function hex(bytes: Uint8Array): string {
   const at = (i: number) => bytes[endianness() === 'LE' ? (i & ~3) + 3 - (i & 3) : i]!
-  return bytes.map((_, i) => at(i).toString(16).toUpperCase().padStart(2, '0')).join('')
+  return Array.from(bytes, (_, i) => at(i).toString(16).toUpperCase().padStart(2, '0')).join('')
 }
+function hexPort(port: number): string { return port.toString(16).toUpperCase().padStart(4, '0') }

@@ -102,7 +102,7 @@ class Running implements Server {
       return
     }
     const name = `${url}#${++this.#count}`
-    const peer = url.startsWith('fd:') ? Promise.resolve(inheritedPeer()) : peerOf(socket)
+    const peer = url.startsWith('fd:') ? inheritedPeer() : peerOf(socket)
     const session = new Session(this.#shared, peer, name)
     session.onGone = () => {
       clearInterval(timer)
@@ -119,7 +119,7 @@ class Running implements Server {
     }, this.limits['version-timeout'] * 1000)
     timer.unref()
     this.#sessions.add(session)
-    void peer.then((peer) => this.#admitted(session, peer))
+    void Promise.resolve(peer).then((peer) => this.#admitted(session, peer))
     try { session.connection = new Connection(session, (onread) => adopt(socket, onread)) } catch (e) {
       this.log.warn({ url, err: e }, 'a connection could not be taken over')
       socket.destroy()

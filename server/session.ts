@@ -71,7 +71,7 @@ export class Session implements Receiver {
   #gone = false
   #stopping = false
   #last: NodeJS.Timeout | undefined
-  constructor(readonly shared: Shared, readonly peer: Promise<Peer>, readonly name: string) {}
+  constructor(readonly shared: Shared, readonly peer: Awaitable<Peer>, readonly name: string) {}
 
   /** Whether anything was agreed yet. */
   get versioned(): boolean { return this.#versioned }

@@ -12,10 +12,12 @@ import type { Code } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Gate } from '../server/gate.ts'
-import { admit, inheritedPeer, mayClaim, peerOf } from '../server/peer.ts'
+import { admit, inheritedPeer, mayClaim, ownerInTables, peerOf } from '../server/peer.ts'
 import type { Peer } from '../server/peer.ts'
 import { NOBODY, UserDatabase, applyRules, attachOptions, attachRules } from '../server/users.ts'
 import { BadOption } from '../translators/options.ts'
+import { tcpOwner } from '../translators/sys.ts'
+import type { Awaitable } from '../translators/translator.ts'
 import { skipping } from './needs.ts'
 
 const test = suite('peer')
@@ -32,7 +34,7 @@ async function refused(code: Code, f: () => unknown): Promise<void> {
 }
 
 /** Connects a process of this user, which runs the script with `socket` in hand, and gives what `ask` says of our end. */
-async function from<T>(where: string, uid: number, script: string, ask: (socket: Socket) => Promise<T>): Promise<T> {
+async function from<T>(where: string, uid: number, script: string, ask: (socket: Socket) => Awaitable<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'ninefold-peer-')), path = join(folder, 'socket')
   const server: Server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
   try {
@@ -75,6 +77,27 @@ for (const [where, peer] of [
     assert.equal([NOBODY, 0, 1000].map((uid) => mayClaim(found, uid)), [true, false, false])
   })
 }
+for (const where of ['127.0.0.1', '::1', '::']) {
+  asRoot(`the tables in /proc know as well as the kernel who is at the other end on ${where}, one reading for all that ask`, async () => {
+    await from(where, NOBODY, '', async ({ remoteAddress, remotePort, localPort }) => {
+      const address = remoteAddress!.replace('::ffff:', '')
+      const asked = Array.from({ length: 50 }, (_, i) => ownerInTables(address, i === 20 ? 1 : remotePort!, i === 30 ? 1 : localPort!))
+      assert.equal(await Promise.all(asked), asked.map((_, i) => i === 20 || i === 30 ? undefined : NOBODY))
+      assert.is(await ownerInTables(address, remotePort!, localPort!), NOBODY)
+    })
+  })
+}
+asRoot('whose socket it is, is told of that one socket alone', () => from('127.0.0.1', NOBODY, '', async ({ remotePort, localPort }) => {
+  const here = Uint8Array.of(127, 0, 0, 1)
+  assert.is(tcpOwner(here, remotePort!, here, localPort!), NOBODY)
+  assert.is(tcpOwner(here, localPort!, here, remotePort!), self)
+  // A listener is at no other end.
+  for (const [from, to] of [[remotePort!, 1], [1, localPort!], [localPort!, 1]] as const) {
+    let uid: number | undefined
+    try { uid = tcpOwner(here, from, here, to) } catch (e) { assert.ok(isErrno(e, 'ENOENT'), String(e)) }
+    assert.is(uid, undefined)
+  }
+}))
 for (const [how, script] of [['exits', 'process.exit(0)'], ['says something and exits', "socket.write('x', () => process.exit(0))"], ['resets', 'socket.resetAndDestroy(); process.exit(0)']] as const) {
   asRoot(`a process of nobody that connects over TCP and ${how} is not taken for root`, async () => {
     const found = await from('127.0.0.1', NOBODY, script, peerOf)
