@@ -2,11 +2,16 @@
 
 import type { Arity, Factory, Options } from '../translators/options.ts'
 import { fault } from '../translators/fault/fault.ts'
+import { fifo } from '../translators/fifo/fifo.ts'
+import { hello } from '../translators/hello/hello.ts'
 import { memory } from '../translators/memory/memory.ts'
+import { nullFile } from '../translators/null/null.ts'
 import { posix } from '../translators/posix/posix.ts'
+import { random } from '../translators/random/random.ts'
 import { rot13 } from '../translators/rot13/rot13.ts'
+import { zero } from '../translators/zero/zero.ts'
 
 export type AnyFactory = Factory<Options, Arity>
 
-const all = [fault, memory, posix, rot13]
+const all = [fault, fifo, hello, memory, nullFile, posix, random, rot13, zero]
 export const translators: ReadonlyMap<string, AnyFactory> = new Map(all.map((factory) => [factory.definition.name, factory as unknown as AnyFactory]))
