@@ -1,6 +1,6 @@
 // A 9P2000.L client: requests go out as they are made, answers are matched by tag, and an abort becomes a Tflush.
 
-import type { Duplex } from 'node:stream'
+import { copied } from './bytes.ts'
 import { decode } from './codec.ts'
 import { HEADER, NOFID, NONUNAME, NOTAG } from './constants.ts'
 import { codeOf, errno, errnos, type Errno } from './errno.ts'
@@ -8,7 +8,7 @@ import { File } from './file.ts'
 import { Inbox, Outbox } from './frames.ts'
 import { getU16 } from './fixed.ts'
 import { nameOf, typeOf, type Fields, type Reply, type Request } from './messages.ts'
-import { dial } from './transport.ts'
+import { duplexOf, type ByteStream, type DuplexStream } from './stream.ts'
 
 export interface Options {
   /** The largest message to ask for, bytes; the server may lower it. Default 1 MiB + 24. */
@@ -37,6 +37,14 @@ const CLOSE_WAIT = 1000
 
 /** Connects to `tcp://HOST:PORT` or `unix:PATH` and agrees on a version. EPROTONOSUPPORT: the server does not speak 9P2000.L. */
 export function connect(url: string, options: Options = {}): Promise<Client> { return Client.connect(url, options) }
+
+/** Sockets are Node's, and all else here does without it. */
+async function dialer(url: string): Promise<typeof import('./transport.ts').dial> {
+  const without = (cause?: unknown) => errno('EOPNOTSUPP', 'connect without the sockets of Node: Client.over() takes any stream', url, cause)
+  const { dial } = await import('./transport.ts').catch((cause: unknown) => { throw without(cause) })
+  if (!dial) throw without()                               // a bundler for browsers left it out
+  return dial
+}
 
 /** Runs `work` with a signal of the caller's and of the time allowed. */
 async function within<T>({ timeout, signal }: Options, subject: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -86,7 +94,7 @@ class Numbers {
 export class Client implements AsyncDisposable {
   /** The largest message both sides take, bytes. */
   msize: number
-  readonly #stream: Duplex
+  readonly #stream: DuplexStream
   readonly #inbox: Inbox
   readonly #outbox: Outbox
   readonly #tags = new Numbers()
@@ -102,44 +110,46 @@ export class Client implements AsyncDisposable {
   #end: { readonly error: unknown } | undefined
   readonly #closed: Promise<void>
 
-  private constructor(stream: Duplex, msize: number, inbox: Inbox) {
+  private constructor(stream: DuplexStream, msize: number, inbox: Inbox, copies: boolean) {
     this.msize = msize
     this.#stream = stream
     this.#inbox = inbox
-    this.#outbox = new Outbox(stream)
+    this.#outbox = new Outbox(stream, copies)
     stream.on('error', (cause) => this.#fail(errno('ECONNRESET', `connection lost (${cause.message})`, undefined, cause)))
     stream.on('end', () => this.#fail(errno('ECONNRESET', 'the server closed the connection')))
     stream.on('drain', () => this.#pump())
-    this.#closed = new Promise((resolve) => stream.once('close', () => {
+    this.#closed = new Promise((resolve) => stream.on('close', () => {
       this.#fail(errno('ECONNRESET', 'connection lost'))
       resolve()
     }))
   }
 
   /** Speaks over any stream of bytes, which is the client's from there on. */
-  static over(stream: Duplex, options: Options = {}): Promise<Client> {
+  static over(stream: ByteStream, options: Options = {}): Promise<Client> {
     return within(options, 'stream', (signal) => {
       const { inbox, start } = Client.#prepare(options)
-      stream.on('data', (chunk: Buffer) => inbox.feed(chunk))
-      return start(stream, signal)
+      const duplex = duplexOf(stream)
+      duplex.on('data', (chunk) => inbox.feed(chunk))
+      return start(duplex, signal, false)
     })
   }
   /** As connect(). */
   static connect(url: string, options: Options = {}): Promise<Client> {
     return within(options, url, async (signal) => {
       const { inbox, start } = Client.#prepare(options)
-      return start(await dial(url, inbox, signal), signal)
+      const dial = await dialer(url)
+      return start(await dial(url, inbox, signal), signal, true)
     })
   }
-  static #prepare({ msize = MSIZE }: Options): { inbox: Inbox; start: (stream: Duplex, signal: AbortSignal) => Promise<Client> } {
+  static #prepare({ msize = MSIZE }: Options): { inbox: Inbox; start: (stream: DuplexStream, signal: AbortSignal, copies: boolean) => Promise<Client> } {
     if (!(msize >= LEAST_MSIZE && msize <= 0xffffffff)) throw errno('EINVAL', `msize ${msize}: at least ${LEAST_MSIZE} bytes`)
     let client: Client
     const inbox = new Inbox(msize, (b, start, end) => client.#receive(b, start, end),
       (size) => client.#fail(errno('EPROTO', `the server sent a frame of ${size} bytes where msize is ${client.msize}`)))
     return {
       inbox,
-      start: (stream, signal) => {
-        client = new Client(stream, msize, inbox)
+      start: (stream, signal, copies) => {
+        client = new Client(stream, msize, inbox, copies)
         return client.#agree(signal)
       },
     }
@@ -164,7 +174,7 @@ export class Client implements AsyncDisposable {
   }
 
   /** The root that `aname` names, as a user. */
-  async attach({ uname = '', aname = '', uid = process.getuid?.() ?? NONUNAME }: AttachOptions = {}): Promise<File> {
+  async attach({ uname = '', aname = '', uid = globalThis.process?.getuid?.() ?? NONUNAME }: AttachOptions = {}): Promise<File> {
     const fid = this.takeFid()
     try {
       const { qid } = await this.rpc('Tattach', { fid, afid: NOFID, uname, aname, nUname: uid })
@@ -199,7 +209,7 @@ export class Client implements AsyncDisposable {
       this.#outbox.flush()
       const gone = setTimeout(() => this.#stream.destroy(), CLOSE_WAIT)
       this.#stream.end(() => this.#stream.destroy())
-      this.#stream.once('close', () => clearTimeout(gone))
+      this.#stream.on('close', () => clearTimeout(gone))
     }
     return this.#closed
   }
@@ -257,7 +267,7 @@ export class Client implements AsyncDisposable {
     else this.#flushes.add(flush)
   }
 
-  #receive(buffer: Buffer, start: number, end: number): void {
+  #receive(buffer: Uint8Array, start: number, end: number): void {
     const type = buffer[start + 4]!
     const tag = getU16(buffer, start + 5)
     const exchange = this.#sent[slotOf(tag)]
@@ -333,11 +343,11 @@ function refusal({ name, fields }: Exchange, number: number): Errno {
 }
 
 /** Copies the data of an Rread to where they were asked for: how many. */
-function readInto(into: Uint8Array, buffer: Buffer, start: number, end: number): number {
+function readInto(into: Uint8Array, buffer: Uint8Array, start: number, end: number): number {
   const { data } = decode('Rread', buffer, start, end)
   into.set(data)                                           // RangeError: more than was asked for
   return data.length
 }
 
 /** The same reply, holding nothing of the buffer that the next one will be read to. */
-function owned(reply: object): object { return 'data' in reply ? { data: Buffer.from(reply.data as Uint8Array) } : reply }
+function owned(reply: object): object { return 'data' in reply ? { data: copied(reply.data as Uint8Array) } : reply }

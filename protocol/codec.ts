@@ -9,10 +9,10 @@ import { dialects, type Dialect, type Fields, type Kinds, type Layout, type Name
 
 /** Writes a whole frame at `at` and returns its end. RangeError: it does not fit. EILSEQ, ENAMETOOLONG: a name can't
  *  be sent. EINVAL: a size below 0. */
-export type Encoder<N extends Name<D>, D extends Dialect = '9P2000.L'> = (tag: number, fields: Fields<N, D>, into: Buffer, at: number) => number
+export type Encoder<N extends Name<D>, D extends Dialect = '9P2000.L'> = (tag: number, fields: Fields<N, D>, into: Uint8Array, at: number) => number
 /** Reads a body, from the byte after the header to `end`, and looks at nothing else. More bytes than fields are
  *  tolerated; EINVAL: fewer, or a length that lies. What it returns may be a view of the frame: see Kinds. */
-export type Decoder<N extends Name<D>, D extends Dialect = '9P2000.L'> = (frame: Buffer, start: number, end: number) => Fields<N, D>
+export type Decoder<N extends Name<D>, D extends Dialect = '9P2000.L'> = (frame: Uint8Array, start: number, end: number) => Fields<N, D>
 
 export interface Codec<D extends Dialect> {
   readonly encoders: { readonly [N in Name<D>]: Encoder<N, D> }
@@ -24,11 +24,11 @@ export const codecs = compile()
 export const { encoders, decoders } = codecs['9P2000.L']
 
 /** encoders[name], as a function of the name. */
-export function encode<N extends Name>(name: N, tag: number, fields: Fields<N>, into: Buffer, at: number): number {
+export function encode<N extends Name>(name: N, tag: number, fields: Fields<N>, into: Uint8Array, at: number): number {
   return encoders[name](tag, fields, into, at)
 }
 /** decoders[name], as a function of the name. */
-export function decode<N extends Name>(name: N, frame: Buffer, start: number, end: number): Fields<N> {
+export function decode<N extends Name>(name: N, frame: Uint8Array, start: number, end: number): Fields<N> {
   return decoders[name](frame, start, end)
 }
 

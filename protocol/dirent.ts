@@ -8,7 +8,7 @@ import type { Dirent } from './types.ts'
 /** size[4] type[1] tag[2] count[4]: what comes before the payload of Rread and Rreaddir. */
 export const PAYLOAD_HEAD = 11
 /** Writes the head of a frame whose payload of `count` bytes already stands at `at` + 11. */
-export function payloadHead(type: number, tag: number, count: number, into: Buffer, at: number): void {
+export function payloadHead(type: number, tag: number, count: number, into: Uint8Array, at: number): void {
   putU32(into, at, PAYLOAD_HEAD + count)
   into[at + 4] = type
   putU16(into, at + 5, tag)
@@ -22,7 +22,7 @@ export function direntSize(nameBytes: number): number { return HEAD + nameBytes 
 
 /** Writes an entry and returns its end; -1, and nothing is to be made of what stands there, if that would pass `limit`. */
 export function putDirent(
-  into: Buffer, at: number, limit: number, qtype: number, version: number, path: bigint, cookie: bigint, dtype: number, name: string | Uint8Array,
+  into: Uint8Array, at: number, limit: number, qtype: number, version: number, path: bigint, cookie: bigint, dtype: number, name: string | Uint8Array,
 ): number {
   if (at + HEAD + name.length > limit) return -1           // each unit of a string is at least a byte
   let end = at + HEAD + name.length
@@ -36,7 +36,7 @@ export function putDirent(
   putU16(into, at + 22, end - at - HEAD)
   return end
 }
-function putName(name: string, into: Buffer, at: number, limit: number): number {
+function putName(name: string, into: Uint8Array, at: number, limit: number): number {
   for (let i = 0; i < name.length; i++) {
     const unit = name.charCodeAt(i)
     if (unit >= 0x80) return at + nameLength(name) > limit ? -1 : putBytes(name, into, at)
@@ -47,12 +47,11 @@ function putName(name: string, into: Buffer, at: number, limit: number): number 
 
 /** The entries of an Rreaddir's data. EINVAL: the last one is cut. */
 export function direntsOf(data: Uint8Array): Dirent[] {
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length)
   const entries: Dirent[] = []
-  for (let at = 0; at < bytes.length;) {
-    const end = at + HEAD > bytes.length ? bytes.length + 1 : at + HEAD + getU16(bytes, at + 22)
-    if (end > bytes.length) throw errno('EINVAL', 'decode', 'Rreaddir')
-    entries.push({ qid: getQid(bytes, at), cookie: getU64(bytes, at + 13), type: bytes[at + 21]!, name: nameOfBytes(bytes, at + HEAD, end) })
+  for (let at = 0; at < data.length;) {
+    const end = at + HEAD > data.length ? data.length + 1 : at + HEAD + getU16(data, at + 22)
+    if (end > data.length) throw errno('EINVAL', 'decode', 'Rreaddir')
+    entries.push({ qid: getQid(data, at), cookie: getU64(data, at + 13), type: data[at + 21]!, name: nameOfBytes(data, at + HEAD, end) })
     at = end
   }
   return entries

@@ -1,6 +1,7 @@
 // A fid as an object: what a program does with a file on a server.
 
 import type { CallOptions, Client } from './client.ts'
+import { allocate } from './bytes.ts'
 import { AT_REMOVEDIR, Attrs, IOHDRSZ, MAXWELEM, NONUNAME, O, QT, SetAttrs, XATTR_REPLACE } from './constants.ts'
 import { direntsOf } from './dirent.ts'
 import { errno, isErrno } from './errno.ts'
@@ -99,8 +100,8 @@ export class File implements AsyncDisposable {
   }
 
   /** Up to `length` bytes from `offset`; fewer only where the file ends. Memory is taken for all of `length`. */
-  async read(offset: number, length: number, options?: CallOptions): Promise<Buffer> {
-    const bytes = Buffer.allocUnsafe(length)
+  async read(offset: number, length: number, options?: CallOptions): Promise<Uint8Array> {
+    const bytes = allocate(length)
     return bytes.subarray(0, await this.readInto(bytes, offset, options))
   }
   /** Fills `into` from `offset`: how many bytes there were. It is lent until this settles. */
@@ -159,14 +160,14 @@ export class File implements AsyncDisposable {
   }
 
   /** The file from `offset` on, in buffers that are the caller's to keep; some are read ahead. */
-  async *stream(offset = 0, { signal, end = Infinity }: StreamOptions = {}): AsyncGenerator<Buffer, void, void> {
+  async *stream(offset = 0, { signal, end = Infinity }: StreamOptions = {}): AsyncGenerator<Uint8Array, void, void> {
     notBelow0(offset)
     const left = new AbortController()
     const options = { signal: signal ? AbortSignal.any([signal, left.signal]) : left.signal }
-    const ahead: Promise<{ bytes: Buffer; last: boolean }>[] = []
+    const ahead: Promise<{ bytes: Uint8Array; last: boolean }>[] = []
     const readAhead = () => {
       while (ahead.length < STREAM_AHEAD && offset < end) {
-        const bytes = Buffer.allocUnsafeSlow(Math.min(this.#piece, STREAM_PIECE, end - offset))
+        const bytes = allocate(Math.min(this.#piece, STREAM_PIECE, end - offset))
         const piece = this.#fill(bytes, offset, options).then((count) => ({ bytes: bytes.subarray(0, count), last: count < bytes.length }))
         piece.catch(() => {})                              // told when its turn comes
         ahead.push(piece)
@@ -259,7 +260,7 @@ export class File implements AsyncDisposable {
   }
 
   /** ENODATA EOPNOTSUPP */
-  async getxattr(name: string): Promise<Buffer> {
+  async getxattr(name: string): Promise<Uint8Array> {
     const fid = this.client.takeFid()
     let size: number
     try {

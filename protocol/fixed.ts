@@ -51,14 +51,14 @@ export const bytes = new Uint8Array(8)
 export const scratch = new DataView(bytes.buffer)
 /** A size of -1 would go out as some other. */
 export function noSize(value: number): Error { return errno('EINVAL', `encode a size of ${value}`) }
-export function getU64(b: Buffer, p: number): bigint {
+export function getU64(b: Uint8Array, p: number): bigint {
   for (let i = 0; i < 8; i++) bytes[i] = b[p + i]!
   return scratch.getBigUint64(0, true)
 }
 
 // The same as functions.
-const putter = <T>(kind: Fixed) => new Function('bytes', 'scratch', `return (b, p, v) => { let t; ${kind.put(0, 'v')} }`)(bytes, scratch) as (b: Buffer, p: number, v: T) => void
-const getter = <T>(kind: Fixed) => new Function('getU64', `return (b, p) => (${kind.get(0)})`)(getU64) as (b: Buffer, p: number) => T
+const putter = <T>(kind: Fixed) => new Function('bytes', 'scratch', `return (b, p, v) => { let t; ${kind.put(0, 'v')} }`)(bytes, scratch) as (b: Uint8Array, p: number, v: T) => void
+const getter = <T>(kind: Fixed) => new Function('getU64', `return (b, p) => (${kind.get(0)})`)(getU64) as (b: Uint8Array, p: number) => T
 export const putU16 = putter<number>(integer(2))
 export const getU16 = getter<number>(integer(2))
 export const putU32 = putter<number>(u32)

@@ -1,13 +1,13 @@
 // Between a stream of bytes and frames: whole frames come out of an Inbox where they were read, and an Outbox gathers the
 // frames of one turn into one write.
 
-import { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { allocate } from './bytes.ts'
 import { encode } from './codec.ts'
 import { HEADER } from './constants.ts'
 import { errno } from './errno.ts'
 import { getU32, putU32 } from './fixed.ts'
 import type { Fields, Name } from './messages.ts'
+import type { DuplexStream } from './stream.ts'
 
 const READ_BUFFER = 256 * 1024
 const WRITE_BUFFER = 64 * 1024
@@ -18,18 +18,20 @@ const HIGH_WATER = 512 * 1024
 /** Bytes of Twrite before its data. */
 const WRITE_HEAD = 23
 const nothing = new Uint8Array(0)
+/** Runs at the end of this turn; in Node that is after the promises which it resolves. */
+const atEnd: (work: () => void) => void = globalThis.process?.nextTick ?? ((work) => void Promise.resolve().then(work))
 
 /** Cuts what is read into frames. A frame is shown in place and only during the call; one that is too short or too long for
  *  any message, or than `limit`, is told to `broken`, and nothing after it is looked at. */
 export class Inbox {
-  #buffer: Buffer<ArrayBufferLike> = Buffer.allocUnsafeSlow(READ_BUFFER)
+  #buffer = allocate(READ_BUFFER)
   #start = 0
   #end = 0
   #stopped = false
   limit: number
-  readonly #frame: (buffer: Buffer, start: number, end: number) => void
+  readonly #frame: (buffer: Uint8Array, start: number, end: number) => void
   readonly #broken: (size: number) => void
-  constructor(limit: number, frame: (buffer: Buffer, start: number, end: number) => void, broken: (size: number) => void) {
+  constructor(limit: number, frame: (buffer: Uint8Array, start: number, end: number) => void, broken: (size: number) => void) {
     this.limit = limit
     this.#frame = frame
     this.#broken = broken
@@ -38,7 +40,7 @@ export class Inbox {
   stop(): void { this.#stopped = true }
 
   /** Where to read to: never empty. */
-  room(): Buffer { return this.#buffer.subarray(this.#end) }
+  room(): Uint8Array { return this.#buffer.subarray(this.#end) }
 
   /** `count` bytes were read to there. */
   taken(count: number): void {
@@ -49,16 +51,17 @@ export class Inbox {
   }
 
   /** Bytes that were read elsewhere: frames that are whole in there are shown there. */
-  feed(chunk: Buffer): void {
+  feed(chunk: Uint8Array): void {
     let at = this.#start === this.#end ? this.#cut(chunk, 0, chunk.length) : 0
     while (at < chunk.length && !this.#stopped) {
-      const count = chunk.copy(this.#buffer, this.#end, at)
+      const count = Math.min(chunk.length - at, this.#buffer.length - this.#end)
+      this.#buffer.set(chunk.subarray(at, at + count), this.#end)
       at += count
       this.taken(count)
     }
   }
 
-  #cut(buffer: Buffer, start: number, end: number): number {
+  #cut(buffer: Uint8Array, start: number, end: number): number {
     while (end - start >= 4 && !this.#stopped) {
       const size = getU32(buffer, start)
       if (size < HEADER || size > this.limit) {
@@ -74,8 +77,8 @@ export class Inbox {
   #makeRoom(): void {
     const size = this.#end - this.#start < 4 ? HEADER : getU32(this.#buffer, this.#start)
     if (this.#start + size <= this.#buffer.length) return
-    const to = size > this.#buffer.length ? Buffer.allocUnsafeSlow(this.limit + READ_BUFFER) : this.#buffer
-    this.#buffer.copy(to, 0, this.#start, this.#end)
+    const to = size > this.#buffer.length ? allocate(this.limit + READ_BUFFER) : this.#buffer
+    to.set(this.#buffer.subarray(this.#start, this.#end))
     this.#buffer = to
     this.#end -= this.#start
     this.#start = 0
@@ -84,12 +87,17 @@ export class Inbox {
 
 /** Gathers frames and hands them to a stream when the turn ends, in the order in which they came. */
 export class Outbox {
-  readonly #stream: Duplex
-  #buffer = Buffer.allocUnsafeSlow(WRITE_BUFFER)
+  readonly #stream: DuplexStream
+  readonly #copies: boolean
+  #buffer = allocate(WRITE_BUFFER)
   #written = 0
   #end = 0
   #corked = false
-  constructor(stream: Duplex) { this.#stream = stream }
+  /** copies: what was written, and does not wait any more, is not looked at again. */
+  constructor(stream: DuplexStream, copies = false) {
+    this.#stream = stream
+    this.#copies = copies
+  }
 
   /** Whether frames should be held back until the stream's next 'drain'. */
   get full(): boolean { return this.#stream.writableLength > HIGH_WATER }
@@ -129,7 +137,7 @@ export class Outbox {
   }
 
   #fresh(size: number): void {
-    this.#buffer = Buffer.allocUnsafeSlow(size)
+    this.#buffer = allocate(size)
     this.#written = this.#end = 0
   }
 
@@ -142,7 +150,7 @@ export class Outbox {
     if (this.#corked) return
     this.#corked = true
     this.#stream.cork()
-    process.nextTick(this.flush)                           // after the promises that this turn resolves
+    atEnd(this.flush)
   }
 
   /** Hands over what there is, without waiting for the end of the turn. */
@@ -151,7 +159,6 @@ export class Outbox {
     this.#corked = false
     this.#hand()
     this.#stream.uncork()
-    // What the kernel took is ours again. Other streams may hand on what we gave them, and it must not change there.
-    if (this.#stream.writableLength === 0 && this.#stream.constructor === Socket) this.#written = this.#end = 0
+    if (this.#copies && this.#stream.writableLength === 0) this.#written = this.#end = 0
   }
 }

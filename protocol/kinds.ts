@@ -10,13 +10,13 @@ import type { Qid, Stat, UnixStat } from './types.ts'
 /** put returns the end of what it wrote; RangeError: there is no room. end is where
  *  a field that begins at p ends: beyond limit if it claims more than there is, and then get must not be called. */
 interface Varying<T> {
-  put(b: Buffer, p: number, v: T): number
-  end(b: Buffer, p: number, limit: number): number
-  get(b: Buffer, p: number, end: number): T
+  put(b: Uint8Array, p: number, v: T): number
+  end(b: Uint8Array, p: number, limit: number): number
+  get(b: Uint8Array, p: number, end: number): T
 }
 
 export function noRoom(): RangeError { return new RangeError('no room for the message') }
-function room(b: Buffer, end: number): void { if (end > b.length) throw noRoom() }
+function room(b: Uint8Array, end: number): void { if (end > b.length) throw noRoom() }
 
 const orNone: Varying<number> = {
   put(b, p, v) {
@@ -94,7 +94,7 @@ const qids: Varying<readonly Qid[]> = {
   },
 }
 
-const statKind = <T>(putInto: (b: Buffer, p: number, limit: number, v: T) => number, getFrom: (b: Buffer, p: number, end: number) => T): Varying<T> => ({
+const statKind = <T>(putInto: (b: Uint8Array, p: number, limit: number, v: T) => number, getFrom: (b: Uint8Array, p: number, end: number) => T): Varying<T> => ({
   put(b, p, v) {
     const end = putInto(b, p + 2, b.length, v)
     if (end < 0) throw noRoom()

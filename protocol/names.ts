@@ -2,30 +2,36 @@
 // surrogate U+DC80..U+DCFF, so that what was listed can be opened, byte for byte, and logs stay readable. (Python calls
 // this surrogateescape: PEP 383.) Every byte string has exactly one such string.
 
-import { isUtf8 } from 'node:buffer'
+import { NodeBuffer, allocate } from './bytes.ts'
 import { errno } from './errno.ts'
 
 /** The name that the bytes from start to end are. */
-export function nameOfBytes(bytes: Buffer, start: number, end: number): string {
+export function nameOfBytes(bytes: Uint8Array, start: number, end: number): string {
   for (let i = start; i < end; i++) {
     if (bytes[i]! >= 0x80) return beyondAscii(bytes, start, end)
   }
-  return bytes.toString('latin1', start, end)
+  if (NodeBuffer && bytes instanceof NodeBuffer) return bytes.toString('latin1', start, end)
+  let name = ''
+  for (let i = start; i < end; i++) name += String.fromCharCode(bytes[i]!)
+  return name
 }
 
-function beyondAscii(bytes: Buffer, start: number, end: number): string {
-  if (isUtf8(bytes.subarray(start, end))) return bytes.toString('utf8', start, end)
+function beyondAscii(bytes: Uint8Array, start: number, end: number): string {
+  if (NodeBuffer && bytes instanceof NodeBuffer) {
+    const name = bytes.toString('utf8', start, end)
+    if (!name.includes('\ufffd')) return name              // nothing was replaced
+  }
   let name = ''
   for (let i = start; i < end;) {
     const length = sequence(bytes, i, end)
-    name += length ? bytes.toString('utf8', i, i + length) : String.fromCharCode(0xdc00 + bytes[i]!)
+    name += length > 0 ? String.fromCodePoint(pointOf(bytes, i, length)) : String.fromCharCode(0xdc00 + bytes[i]!)
     i += length || 1
   }
   return name
 }
 
 /** Bytes of the valid sequence that begins at i, 0 for none. Bounds of the second byte: Unicode, table 3-7. */
-function sequence(bytes: Buffer, i: number, end: number): number {
+function sequence(bytes: Uint8Array, i: number, end: number): number {
   const first = bytes[i]!
   if (first < 0x80) return 1
   const length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0
@@ -36,9 +42,16 @@ function sequence(bytes: Buffer, i: number, end: number): number {
   return length
 }
 
+/** The character whose sequence is at i. */
+function pointOf(bytes: Uint8Array, i: number, length: number): number {
+  let point = length === 1 ? bytes[i]! : bytes[i]! & 0x7f >> length
+  for (let k = 1; k < length; k++) point = point << 6 | bytes[i + k]! & 0x3f
+  return point
+}
+
 /** The bytes of a name. EILSEQ: it holds a surrogate that stands for no byte. */
-export function bytesOfName(name: string): Buffer {
-  const bytes = Buffer.allocUnsafe(nameLength(name))
+export function bytesOfName(name: string): Uint8Array {
+  const bytes = allocate(nameLength(name))
   putBytes(name, bytes, 0)
   return bytes
 }
@@ -58,7 +71,7 @@ export function nameLength(name: string): number {
 }
 
 /** Writes the bytes of a name at `at` and returns their end. RangeError: they do not fit. EILSEQ as bytesOfName. */
-export function putBytes(name: string, into: Buffer, at: number): number {
+export function putBytes(name: string, into: Uint8Array, at: number): number {
   const units = name.length
   if (at + units > into.length) throw new RangeError('no room for a name')
   for (let i = 0; i < units; i++) {
@@ -69,7 +82,7 @@ export function putBytes(name: string, into: Buffer, at: number): number {
   return at + units
 }
 
-function putRest(name: string, from: number, into: Buffer, at: number): number {
+function putRest(name: string, from: number, into: Uint8Array, at: number): number {
   const end = at + nameLength(name) - from                // before `from` all is ASCII
   if (end > into.length) throw new RangeError('no room for a name')
   for (let i = from; i < name.length; i++) {

@@ -24,11 +24,11 @@ export const DONT_TOUCH: UnixStat = {
 
 /** Writes a stat of 9P2000 and returns its end; -1, and nothing is to be made of what stands there, if that would pass `limit`.
  *  ENAMETOOLONG: its strings together are longer than a stat can say. */
-export function putStat(into: Buffer, at: number, limit: number, stat: Stat): number {
+export function putStat(into: Uint8Array, at: number, limit: number, stat: Stat): number {
   return sized(into, at, putStrings(into, at, limit, stat))
 }
 /** The same of 9P2000.u. */
-export function putUnixStat(into: Buffer, at: number, limit: number, stat: UnixStat): number {
+export function putUnixStat(into: Uint8Array, at: number, limit: number, stat: UnixStat): number {
   let end = putStrings(into, at, limit, stat)
   if (end >= 0) end = putString(into, end, limit - NUMBERS, stat.extension)
   if (end < 0) return -1
@@ -37,7 +37,7 @@ export function putUnixStat(into: Buffer, at: number, limit: number, stat: UnixS
   putU32(into, end + 8, stat.nMuid)
   return sized(into, at, end + NUMBERS)
 }
-function putStrings(into: Buffer, at: number, limit: number, { type, dev, qid, mode, atime, mtime, length, name, uid, gid, muid }: Stat): number {
+function putStrings(into: Uint8Array, at: number, limit: number, { type, dev, qid, mode, atime, mtime, length, name, uid, gid, muid }: Stat): number {
   if (at + HEAD > limit) return -1
   putU16(into, at + 2, type)
   putU32(into, at + 4, dev)
@@ -52,22 +52,22 @@ function putStrings(into: Buffer, at: number, limit: number, { type, dev, qid, m
   if (end >= 0) end = putString(into, end, limit, gid)
   return end < 0 ? -1 : putString(into, end, limit, muid)
 }
-function putString(into: Buffer, at: number, limit: number, value: string): number {
+function putString(into: Uint8Array, at: number, limit: number, value: string): number {
   if (at + 2 + value.length > limit || at + 2 + nameLength(value) > limit) return -1
   const end = putBytes(value, into, at + 2)
   putU16(into, at, end - at - 2)
   return end
 }
-function sized(into: Buffer, at: number, end: number): number {
+function sized(into: Uint8Array, at: number, end: number): number {
   if (end - at - 2 > 0xffff) throw errno('ENAMETOOLONG', 'encode', 'stat')
   if (end >= 0) putU16(into, at, end - at - 2)
   return end
 }
 
 /** The stat that stands from `at` to at most `end`. EINVAL: it is longer, or a string in it is. */
-export function getStat(bytes: Buffer, at: number, end: number): Stat { return new Reader(bytes, at, end).stat() }
+export function getStat(bytes: Uint8Array, at: number, end: number): Stat { return new Reader(bytes, at, end).stat() }
 /** The same of 9P2000.u. */
-export function getUnixStat(bytes: Buffer, at: number, end: number): UnixStat {
+export function getUnixStat(bytes: Uint8Array, at: number, end: number): UnixStat {
   const reader = new Reader(bytes, at, end)
   return { ...reader.stat(), extension: reader.string(), nUid: reader.number(), nGid: reader.number(), nMuid: reader.number() }
 }
@@ -76,13 +76,13 @@ export function getUnixStat(bytes: Buffer, at: number, end: number): UnixStat {
 export function statsOf(data: Uint8Array): Stat[] { return entries(data, getStat) }
 /** The same of 9P2000.u. */
 export function unixStatsOf(data: Uint8Array): UnixStat[] { return entries(data, getUnixStat) }
-function entries<T>(data: Uint8Array, get: (bytes: Buffer, at: number, end: number) => T): T[] {
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length), all: T[] = []
-  for (let at = 0; at < bytes.length;) {
-    if (at + 2 > bytes.length) throw cut()
-    const end = at + 2 + getU16(bytes, at)
-    if (end > bytes.length) throw cut()
-    all.push(get(bytes, at, end))
+function entries<T>(data: Uint8Array, get: (bytes: Uint8Array, at: number, end: number) => T): T[] {
+  const all: T[] = []
+  for (let at = 0; at < data.length;) {
+    if (at + 2 > data.length) throw cut()
+    const end = at + 2 + getU16(data, at)
+    if (end > data.length) throw cut()
+    all.push(get(data, at, end))
     at = end
   }
   return all
@@ -91,11 +91,11 @@ function cut(): Error { return errno('EINVAL', 'decode', 'stat') }
 
 /** Reads one stat, and never beyond what it says its size is. */
 class Reader {
-  readonly #bytes: Buffer
+  readonly #bytes: Uint8Array
   readonly #start: number
   readonly #end: number
   #at: number
-  constructor(bytes: Buffer, at: number, end: number) {
+  constructor(bytes: Uint8Array, at: number, end: number) {
     this.#bytes = bytes
     this.#start = at
     this.#end = at + HEAD > end ? 0 : at + 2 + getU16(bytes, at)

@@ -12,7 +12,7 @@ function placeOf(url: string): { host: string; port: number } | { path: string }
 }
 
 /** Takes the bytes of a socket: room() is where the next ones are put, and taken(n) says that n of them are there. */
-export interface Reader { room(): Buffer; taken(count: number): void }
+export interface Reader { room(): Uint8Array; taken(count: number): void }
 
 /** Opens a socket whose bytes go to `reader` without a copy. The system's errors come as Errno; an abort, as its reason. */
 export function dial(url: string, reader: Reader, signal?: AbortSignal): Promise<Socket> {

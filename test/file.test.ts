@@ -57,7 +57,7 @@ scripted('a read is split by msize, its parts on their way together, 16 at most'
   assert.equal(asked.map(({ fields }) => fields), asked.map((_, i) => ({ fid: 1, offset: 3 + 4096 * i, count: 4096 })))
   for (const { tag, fields } of asked.reverse()) peer.send('Rread', tag, { data: content.subarray(fields.offset, fields.offset + fields.count) })
   answerReads(peer, content).catch(() => {})
-  assert.ok((await reading).equals(content.subarray(3)))
+  assert.ok(content.subarray(3).equals(await reading))
   await client.close()
 })
 
@@ -66,12 +66,12 @@ for (const most of [1000, 4095, 4096]) {
     const { client, peer, file } = await opened()
     const content = randomBytes(4096 * 3 + 100)
     answerReads(peer, content, { most }).catch(() => {})
-    assert.ok((await file.read(0, 4096 * 6)).equals(content))
-    assert.ok((await file.read(50, 4096 * 2)).equals(content.subarray(50, 50 + 4096 * 2)))
+    assert.ok(content.equals(await file.read(0, 4096 * 6)))
+    assert.ok(content.subarray(50, 50 + 4096 * 2).equals(await file.read(50, 4096 * 2)))
     assert.is((await file.read(content.length, 10)).length, 0)
     assert.is((await file.read(content.length + 9999, 4096 * 5)).length, 0)
     assert.is((await file.read(0, 0)).length, 0)
-    const parts: Buffer[] = []
+    const parts: Uint8Array[] = []
     for await (const part of file.stream(7)) parts.push(part)
     assert.ok(Buffer.concat(parts).equals(content.subarray(7)))
     parts.length = 0
@@ -174,7 +174,7 @@ scripted('a stream that is left flushes what it read ahead', async () => {
   })()
   served.catch(() => {})
   for await (const part of file.stream()) {
-    assert.ok(part.equals(content.subarray(0, 4096)))
+    assert.ok(content.subarray(0, 4096).equals(part))
     break
   }
   assert.ok(most <= 4096 * 5, `read ahead to ${most}`)
@@ -385,9 +385,9 @@ for (const [what, start, nine] of [
       const content = randomBytes(size)
       await file.setattr({ size: 0 })
       assert.is(await file.write(content, 0), size)
-      assert.ok((await file.read(0, size + 100)).equals(content))
-      assert.ok((await file.read(size >> 1, size)).equals(content.subarray(size >> 1)))
-      const parts: Buffer[] = []
+      assert.ok(content.equals(await file.read(0, size + 100)))
+      assert.ok(content.subarray(size >> 1).equals(await file.read(size >> 1, size)))
+      const parts: Uint8Array[] = []
       for await (const part of file.stream(0)) parts.push(part)
       assert.ok(Buffer.concat(parts).equals(content))
       assert.is((await file.getattr()).size, size)
@@ -400,7 +400,7 @@ for (const [what, start, nine] of [
     const turns = Array.from({ length: 300 }, (_, i) => (i * 77) % 300)
     await Promise.all(turns.map((i) => file.write(content.subarray(i * 1000, i * 1000 + 1000), i * 1000)))
     const parts = await Promise.all(turns.map(async (i) => [i, await file.read(i * 1000, 1000)] as const))
-    for (const [i, part] of parts) assert.ok(part.equals(content.subarray(i * 1000, i * 1000 + 1000)))
+    for (const [i, part] of parts) assert.ok(content.subarray(i * 1000, i * 1000 + 1000).equals(part))
   })
 
   declare('a large append keeps its order', async () => {
@@ -408,7 +408,7 @@ for (const [what, start, nine] of [
     const content = randomBytes(1_000_000)
     await file.write(content.subarray(0, 400_000), 0)
     await file.write(content.subarray(400_000), 0)
-    assert.ok((await file.read(0, 2_000_000)).equals(content))
+    assert.ok(content.equals(await file.read(0, 2_000_000)))
   })
 
   declare('a directory of 1000 names, listed whole, and while it is emptied', async () => {
@@ -514,7 +514,7 @@ for (const [what, start, nine] of [
     await fails('EEXIST', /./, file.setxattr('user.a', Buffer.from('two'), XATTR_CREATE))
     await fails('ENODATA', /./, file.setxattr('user.b', Buffer.from('two'), XATTR_REPLACE))
     await file.setxattr('user.b', randomBytes(60_000))
-    assert.is((await file.getxattr('user.a')).toString(), 'one')
+    assert.is(Buffer.from(await file.getxattr('user.a')).toString(), 'one')
     assert.is((await file.getxattr('user.b')).length, 60_000)
     assert.equal((await file.listxattr()).sort(), ['user.a', 'user.b'])
     await file.setxattr('user.a', new Uint8Array(0))

@@ -28,7 +28,7 @@ const folder = (file: string) => file.split('/').slice(0, 2).join('/')
 
 /** What each house may import of the repository and of packages; node: is free but where it is said otherwise. */
 const plan: Readonly<Record<string, { readonly houses: readonly string[]; readonly packages: readonly string[]; readonly node?: readonly string[] }>> = {
-  protocol: { houses: ['protocol'], packages: [], node: ['node:net', 'node:stream', 'node:events', 'node:buffer', 'node:async_hooks'] },
+  protocol: { houses: ['protocol'], packages: [], node: ['node:net'] },
   translators: { houses: ['translators'], packages: ['ninep', 'koffi'] },
   server: { houses: ['server', 'translators'], packages: ['ninep', 'koffi', 'pino', 'yaml', 'yargs', 'yargs/helpers'] },
   test: { houses: ['test', 'server', 'translators', 'protocol', 'examples'], packages: ['ninep', 'koffi', 'uvu', 'uvu/assert', 'uvu/diff', 'pino', 'yaml'] },
@@ -42,6 +42,9 @@ for (const [name, { houses, packages, node }] of Object.entries(plan)) {
     assert.equal(wrong, [])
   })
 }
+test('in protocol/ only the sockets are Node\'s', () => {
+  assert.equal(sources.filter((file) => house(file) === 'protocol' && imports(file).some((target) => target.startsWith('node:'))), ['protocol/transport.ts'])
+})
 test('every house of sources is in the plan', () => {
   assert.equal([...new Set(sources.map(house))].filter((name) => !(name in plan)), [])
 })

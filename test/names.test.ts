@@ -12,7 +12,7 @@ function name(bytes: Buffer): string {
   const padded = Buffer.concat([Buffer.from([0xc3]), bytes, Buffer.from([0xa9])])   // what stands around it is not looked at
   const name = nameOfBytes(padded, 1, 1 + bytes.length)
   assert.is(nameLength(name), bytes.length, bytes.toString('hex'))
-  assert.is(bytesOfName(name).toString('hex'), bytes.toString('hex'))
+  assert.is(Buffer.from(bytesOfName(name)).toString('hex'), bytes.toString('hex'))
   if (isUtf8(bytes)) assert.is(name, utf8.decode(bytes))
   else assert.match(name, /[\udc80-\udcff]/, `${bytes.toString('hex')} passed for UTF-8`)
   return name

@@ -154,7 +154,7 @@ for (const [name, make] of [['memory', () => memory({})], ['posix', () => posix(
     const file = await mapped.walk('f'), same = await plain.walk('mapped', 'f')
     assert.equal([(await file.getattr()).uid, (await same.getattr()).uid], [ALICE, 700_500])
     await file.setxattr('system.posix_acl_access', formatAcl([[Tag.USER_OBJ, 6], [Tag.USER, 7, ALICE], [Tag.GROUP_OBJ, 0], [Tag.MASK, 7], [Tag.OTHER, 0]].map(([tag, perm, id = 0xffffffff]) => ({ tag: tag!, perm: perm!, id }))))
-    const idOf = (acl: Buffer) => acl.readUInt32LE(4 + 8 + 4)
+    const idOf = (acl: Uint8Array) => Buffer.from(acl).readUInt32LE(4 + 8 + 4)
     assert.equal([idOf(await file.getxattr('system.posix_acl_access')), idOf(await same.getxattr('system.posix_acl_access'))], [ALICE, 700_500])
     await (await enter(0, `${name}/mapped`).then((top) => top.walk('f'))).setattr({ uid: ALICE })
     assert.is((await same.getattr()).uid, 700_500)

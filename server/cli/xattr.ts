@@ -21,7 +21,7 @@ export async function xattr(where: Where, action: Action, path: string, name: st
       else if (action === 'remove') await file.removexattr(name!)
       else if (action === 'get') {
         const found = await file.getxattr(name!)
-        if (json) print(JSON.stringify({ path, name, value: found.toString('base64') }))
+        if (json) print(JSON.stringify({ path, name, value: Buffer.from(found).toString('base64') }))
         else process.stdout.write(process.stdout.isTTY ? Buffer.concat([found, Buffer.from('\n')]) : found)
       } else {
         const names = (await file.listxattr()).sort()
