@@ -1,18 +1,22 @@
 // Bytes of one connection: frames in, replies out. Nothing here knows a message beyond size[4], but that Twrite comes in bulk.
 //
 // In: idle connections share one static read buffer. A frame that is not whole is moved to a buffer of its own, where
-// the rest of it lands; a connection that writes in bulk gets a ring, whose payloads are handed on without a copy.
+// the rest of it lands, and which grows with what has come, not by what the frame says of itself; a connection that writes in
+// bulk gets a ring, whose payloads are handed on without a copy.
 // Out: replies of one burst are encoded one behind the other into a scratch buffer of the process and leave in one write;
 // what the kernel does not take at once stays there, by reference, until the socket drains.
 
 import type { Socket } from 'node:net'
 import { typeOf } from 'ninep'
 import { otherEnd } from '../translators/sys.ts'
+import type { Holder, Watch } from './watch.ts'
 
 const SHARED = 256 * 1024, RING = 256 * 1024
 /** A burst with a Twrite of at least this makes the next read land in a ring. */
 const BULK = 16 * 1024
 const OWN = 4096
+/** A frame's own buffer has room for so many times what has come of it. */
+const GROW = 16
 /** Replies of this many bytes are sent before the burst is over: what is in cache leaves from there. */
 const FLUSH = 256 * 1024
 const SCRATCH = FLUSH + 1024 * 1024 + 1024
@@ -39,6 +43,9 @@ let start = 0, end = 0
 export interface Receiver {
   /** The largest frame now allowed. */
   readonly msize: number
+  /** How long a frame may take to arrive, and replies may stand still, seconds. */
+  readonly frameTimeout: number
+  readonly sendTimeout: number
   /** A frame. stable: the bytes stay as they are for as long as they are referred to; else they are lent for this call. true: they were kept. */
   frame(bytes: Buffer, at: number, end: number, stable: boolean): boolean
   /** Whether another burst may be read now. */
@@ -51,7 +58,12 @@ export interface Receiver {
   gone(why?: string): void
 }
 
-export class Connection {
+/** How a socket is taken over, to read where we say: the one that is given is let go. */
+export type Adopt = (socket: Socket, onread: { buffer: () => Buffer; callback: (n: number) => boolean }) => Socket
+/** What net.Socket knows and does not tell. */
+interface Handle { readonly fd: number; readonly bytesWritten: number; readonly writeQueueSize: number }
+
+export class Connection implements Holder {
   #socket: Socket
   #receiver: Receiver
   #own: Buffer | null = null
@@ -65,23 +77,34 @@ export class Connection {
   #late: NodeJS.Timeout | undefined
   #paused = false
   #silent = true
+  #holding = false
+  /** Something was read since `look` came by. */
+  #read = false
+  /** Since when the frame that is not whole is seen, and replies stand still at so many bytes sent; seconds, NaN: not yet. */
+  #begun = NaN
+  #stuck = NaN
+  #sent = 0
   /** Something is kept now that counts against the limits: they are to be looked at before the next frame. */
   loaded = false
 
-  constructor(receiver: Receiver, open: (onread: { buffer: () => Buffer; callback: (n: number) => boolean }) => Socket) {
+  constructor(receiver: Receiver, accepted: Socket, private readonly adopt: Adopt, private readonly watch: Watch) {
     this.#receiver = receiver
-    this.#socket = open({ buffer: () => this.#next(), callback: (n) => this.#received(n) })
-    this.#socket.on('drain', () => { this.#drained(); this.resume() })
-    this.#socket.on('error', (e: NodeJS.ErrnoException) => { this.#over(e.code === 'ECONNRESET' || e.code === 'EPIPE' ? undefined : e.message) })
-    this.#socket.on('end', () => this.#receiver.ended())
-    this.#socket.on('close', () => this.#over())
-    this.#socket.resume()
+    this.#socket = this.#take(accepted)
+  }
+  #take(from: Socket): Socket {
+    const socket = this.adopt(from, { buffer: () => this.#next(), callback: (n) => this.#received(n) })
+    socket.on('drain', () => { this.#drained(); this.resume() })
+    socket.on('error', (e: NodeJS.ErrnoException) => { this.#over(e.code === 'ECONNRESET' || e.code === 'EPIPE' ? undefined : e.message) })
+    socket.on('end', () => this.#receiver.ended())
+    socket.on('close', () => this.#over())
+    return socket.resume()
   }
 
   /** Bytes of replies that the kernel has not taken yet. */
   get unsent(): number { return this.#socket.writableLength }
   /** Nothing has come in yet. */
   get silent(): boolean { return this.#silent }
+  get #handle(): Handle { return (this.#socket as unknown as { _handle: Handle })._handle }
 
   // In
 
@@ -93,6 +116,7 @@ export class Connection {
   #received(n: number): boolean {
     if (this.#closed) return false
     this.#silent = false
+    this.#read = true
     const into = this.#into
     if (this.#own) this.#append(into, n)
     const kept = this.#own ?? into, ready = this.#frames(kept, this.#own ? this.#have : n, into.buffer !== shared.buffer || this.#own !== null)
@@ -106,7 +130,7 @@ export class Connection {
     this.#have += n
     if (into.buffer === own.buffer && into.byteOffset === own.byteOffset + have) return
     if (own.length < have + n) {
-      this.#own = Buffer.allocUnsafeSlow(Math.max(have + n, have >= 4 ? own.readUInt32LE(0) : 0, OWN))
+      this.#own = Buffer.allocUnsafeSlow(Math.max(have + n, OWN))
       own.copy(this.#own, 0, 0, have)
     }
     into.copy(this.#own!, have, 0, n)
@@ -143,12 +167,25 @@ export class Connection {
     if (bulk) this.#ring ??= Buffer.allocUnsafeSlow(RING)
     else if (rest === 0) this.#ring = null
     this.#have = rest
-    if (rest === 0) { this.#own = null; return }
-    const size = Math.max(rest >= 4 ? bytes.readUInt32LE(at) : 0, rest, OWN)
-    if (bytes === this.#own && at === 0 && size <= bytes.length) return
-    const own = this.#ring && size <= RING ? this.#ring : Buffer.allocUnsafeSlow(size)
-    bytes.copy(own, 0, at, have)
-    this.#own = own
+    if (at > 0) this.#begun = NaN
+    if (rest === 0) this.#own = null
+    else if (bytes !== this.#own || at > 0 || rest === bytes.length) {
+      const size = Math.max(rest, OWN, Math.min(rest >= 4 ? bytes.readUInt32LE(at) : 0, rest * GROW))
+      if (bytes !== this.#own || at > 0 || size > rest) {
+        const own = this.#ring && size <= RING ? this.#ring : Buffer.allocUnsafeSlow(size)
+        bytes.copy(own, 0, at, have)
+        this.#own = own
+      }
+    }
+    this.#hold(at > 0)
+  }
+  /** Tells what of memory it keeps, and whether it has got on. */
+  #hold(moved: boolean): void {
+    const own = this.#own, ring = this.#ring, unsent = this.#socket.writableLength
+    if (!own && !ring && unsent === 0 && !this.#holding) return
+    const bytes = this.#closed ? 0 : (own ? own.length : 0) + (ring && ring !== own ? RING : 0) + unsent
+    this.#holding = bytes > 0
+    this.watch.holds(this, bytes, moved)
   }
 
   /** Goes on, if it had stopped and may: with the frames that came before it stopped, then reading. */
@@ -160,11 +197,46 @@ export class Connection {
   }
 
   /** While nothing is read nobody tells us that the client has gone, with all its locks: to be called now and then. */
-  look(): void {
+  lookAfter(): void {
     if (!this.#paused || this.#closed) return
-    const end = otherEnd((this.#socket as unknown as { _handle: { fd: number } })._handle.fd)
+    const end = otherEnd(this.#handle.fd)
     if (end === 'gone') this.#over()
     else if (end === 'ended') this.#receiver.ending()
+  }
+
+  // What it holds
+
+  look(now: number): void {
+    const unsent = this.#socket.writableLength
+    if (!this.#read && this.#idle) { this.#letGo(); return }
+    this.#read = false
+    // A frame whose rest is not read, because others are at work, is not late.
+    if (this.#have === 0 || this.#paused) this.#begun = NaN
+    else if (Number.isNaN(this.#begun)) this.#begun = now
+    else if (now - this.#begun >= this.#receiver.frameTimeout) { this.#over(`a message was not whole ${this.#receiver.frameTimeout} s after it began`); return }
+    if (unsent === 0 || this.#ending) { this.#stuck = NaN; return }
+    const { bytesWritten, writeQueueSize } = this.#handle, sent = bytesWritten - writeQueueSize
+    if (Number.isNaN(this.#stuck) || sent !== this.#sent) {
+      this.#stuck = now
+      this.#sent = sent
+    } else if (now - this.#stuck >= this.#receiver.sendTimeout) this.#over(`nothing of its replies was taken for ${this.#receiver.sendTimeout} s`)
+  }
+  yield(): void {
+    if (this.#idle) this.#letGo()
+    else if (this.#have > 0 || this.#socket.writableLength > 0) this.#over('memory is short, and it stood still longest')
+  }
+  /** It has a ring, and nothing to do with it. */
+  get #idle(): boolean {
+    const socket = this.#socket
+    return this.#ring !== null && this.#have === 0 && socket.writableLength === 0 && !this.#paused && !this.#ending && !socket.readableEnded
+  }
+  /** Gives the ring up. The socket has been told to read there, so another takes its place. */
+  #letGo(): void {
+    const before = this.#socket
+    this.#ring = null
+    before.removeAllListeners().on('error', () => {})
+    try { this.#socket = this.#take(before) } catch (e) { this.#over((e as Error).message); return }
+    this.#hold(false)
   }
 
   // Out. Between encoding and flush nothing else runs: the scratch belongs to who encodes.
@@ -214,9 +286,12 @@ export class Connection {
       this.#held.push(from)
       from.users++
     }
+    this.#hold(false)
   }
   #drained(): void {
     for (const scratch of this.#held.splice(0)) doneWith(scratch)
+    this.#stuck = NaN
+    this.#hold(true)
   }
 
   // End

@@ -13,8 +13,11 @@ export const limitOptions = {
   requests: int({ about: 'requests of one connection that wait for something; beyond, nothing is read from it', min: 1, max: 2 ** 16, default: 1024 }),
   'bytes-in-flight': size({ about: 'bytes of one connection held by requests and unsent replies; beyond, nothing is read from it', min: 2 * MiB, default: 16 * MiB }),
   'xattr-bytes': size({ about: 'bytes of extended attributes held by fids of one connection', min: 64 * KiB, default: 4 * MiB }),
-  connections: int({ about: 'connections at a time, half of them at most of one user or host; beyond, new ones are closed at once', min: 1, max: 2 ** 20, default: 1024 }),
+  'bytes-held': size({ about: 'bytes of all connections together: of requests, unsent replies, frames that are not whole; beyond half of it all take turns, beyond all of it who has stood still longest is dropped', min: 16 * MiB, default: 1024 * MiB }),
+  connections: int({ about: 'connections at a time, half of them at most of one user or host (not of root and the server\'s own user); beyond, new ones are closed at once', min: 1, max: 2 ** 20, default: 10_000 }),
   'version-timeout': duration({ about: 'time a new connection has to send its Tversion; on a unix socket it may be silent for longer', min: 0.1, default: 10 }),
+  'frame-timeout': duration({ about: 'time that a message may take to arrive once it has begun; a connection may be idle for ever', min: 0.1, default: 600 }),
+  'send-timeout': duration({ about: 'time after which a client that takes nothing of replies that wait for it is dropped', min: 0.1, default: 600 }),
   'finish-timeout': duration({ about: 'time that requests have to finish when their client has gone, or the server stops', min: 0.1, default: 10 }),
 } as const
 export type Limits = Values<typeof limitOptions>

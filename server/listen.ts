@@ -5,6 +5,9 @@ import { BlockList, connect, createServer, isIP } from 'node:net'
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net'
 import { dirname } from 'node:path'
 
+/** Connections that wait to be accepted; the system has its own limit (net.core.somaxconn). */
+const BACKLOG = 4096
+
 export interface Listener {
   /** Where it is reached: with the port that port 0 became. */
   readonly url: string
@@ -56,7 +59,7 @@ export async function listen(url: string, accept: (socket: Socket) => void, fail
     await clear(address.path)
     // The mode counts from the first moment on: a socket that is made open and closed later was open.
     const before = process.umask(0o777 & ~address.mode)
-    try { await listening(server, url, failed, () => server.listen(address.path)) } finally { process.umask(before) }
+    try { await listening(server, url, failed, () => server.listen({ path: address.path, backlog: BACKLOG })) } finally { process.umask(before) }
     const { owner } = address
     if (owner) {
       try { allowed(url, () => chownSync(address.path, owner[0], owner[1] === -1 ? process.getgid!() : owner[1])) } catch (e) { server.close(); throw e }
@@ -72,7 +75,7 @@ export async function listen(url: string, accept: (socket: Socket) => void, fail
       },
     }
   }
-  await listening(server, url, failed, () => address.kind === 'tcp' ? server.listen(address.port, address.host) : server.listen({ fd: address.fd }))
+  await listening(server, url, failed, () => address.kind === 'tcp' ? server.listen({ port: address.port, host: address.host, backlog: BACKLOG }) : server.listen({ fd: address.fd, backlog: BACKLOG }))
   if (address.kind === 'fd') return { url, close: () => { server.close() } }
   const { port } = server.address() as AddressInfo
   return { url: `tcp://${isIP(address.host) === 6 ? `[${address.host}]` : address.host}:${port}`, close: () => { server.close() } }

@@ -5,8 +5,9 @@ import { Socket } from 'node:net'
 import { silent } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import type { Translator } from '../translators/translator.ts'
-import { dupCloexec } from '../translators/sys.ts'
+import { claimedDescriptors, descriptorLimit, dupCloexec } from '../translators/sys.ts'
 import { Connection } from './connection.ts'
+import type { Adopt } from './connection.ts'
 import { Gate } from './gate.ts'
 import { Identity } from './identity.ts'
 import { defaultLimits } from './limits.ts'
@@ -17,9 +18,11 @@ import { LockTable } from './locks.ts'
 import { Namespace } from './namespace.ts'
 import { inheritedPeer, mayClaim, peerOf } from './peer.ts'
 import type { Peer } from './peer.ts'
+import { Repeats } from './repeats.ts'
 import { Session } from './session.ts'
 import type { Shared } from './session.ts'
 import type { AttachRules } from './users.ts'
+import { Watch } from './watch.ts'
 import { Work } from './work.ts'
 
 export interface ServerConfig {
@@ -40,18 +43,24 @@ export interface Server extends AsyncDisposable {
   readonly urls: readonly string[]
   /** Connections that are open now. */
   readonly connections: number
+  /** Bytes that they and their requests hold. */
+  readonly held: number
   /** Accepts no more, answers what was accepted, ends all connections, syncs and closes all translators. */
   stop(): Promise<void>
   /** Ends all connections at once, whatever is under way: then stop() has nothing to wait for. */
   stopNow(): void
 }
 
-/** How often connections that are not being read are looked after, milliseconds. */
+/** How often connections are looked after, at the least, milliseconds. */
 const LOOK = 1000
+/** Connections that were turned away and have not heard it yet, milliseconds that they get for that, and how many do. */
+const LEAVE = 1000, LEAVING = 256
+/** Descriptors for anything else: listeners, the log, a database, users' lookups. */
+const OTHER_FDS = 256
 
 /** Starts serving. Throws an Error that names the place and the remedy; then nothing is left running, the translators neither. */
 export async function serve(config: ServerConfig): Promise<Server> {
-  const log = config.log ?? silent, limits: Limits = { ...defaultLimits, ...config.limits }
+  const log = config.log ?? silent, limits = fitting({ ...defaultLimits, ...config.limits }, config.limits?.connections, log)
   const attach = config.attach ?? new Map<string, AttachRules>()
   let namespace: Namespace | undefined
   const listeners: Listener[] = []
@@ -59,7 +68,7 @@ export async function serve(config: ServerConfig): Promise<Server> {
     for (const url of config.listen) mayListen(url, attach)
     namespace = await Namespace.assemble(config.namespace, new Identity(config.state), log)
     const running = new Running(namespace, new Gate(attach), limits, log, listeners)
-    for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url), (err) => log.warn({ url, err }, 'a connection could not be accepted')))
+    for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url), (err) => running.failed(url, err)))
     return running
   } catch (e) {
     for (const listener of listeners) listener.close()
@@ -86,55 +95,103 @@ class Running implements Server {
   #empty: (() => void) | undefined
   /** Waiting for translators was given up. */
   #given = givenUp()
+  #watch: Watch
+  #repeats: Repeats
+  /** Those that have agreed on nothing yet, and since when they are expected to. */
+  #young = new Map<Session, { since: number; readonly local: boolean }>()
+  /** How many connections each user or host has, but for those who may claim to be anybody. */
+  #counts = new Map<number | string, number>()
+  /** Turned away: they are read until they close, or what they said would turn the end into a reset. */
+  #leaving = new Set<Socket>()
+  #looks: NodeJS.Timeout
   constructor(private readonly namespace: Namespace, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
-    this.#shared = { namespace, locks: new LockTable(), gate, limits, log, work: new Work(), later: (session) => this.#finishLater(session) }
+    const watch = this.#watch = new Watch(limits), repeats = this.#repeats = new Repeats(log)
+    this.#shared = { namespace, locks: new LockTable(), gate, limits, log, work: new Work(), watch, repeats, later: (session) => this.#finishLater(session) }
+    const shortest = Math.min(limits['version-timeout'], limits['frame-timeout'], limits['send-timeout'])
+    this.#looks = setInterval(() => this.#look(), Math.min(LOOK, shortest * 250)).unref()
   }
-
-  #looks = setInterval(() => { for (const { connection } of this.#sessions) connection.look() }, LOOK).unref()
 
   get urls(): readonly string[] { return this.listeners.map(({ url }) => url) }
   get connections(): number { return this.#sessions.size }
+  get held(): number { return this.#watch.total }
+
+  /** One sweep for all: what is idle costs no timer. */
+  #look(): void {
+    for (const { connection } of this.#sessions) connection.lookAfter()
+    const now = performance.now() / 1000, timeout = this.limits['version-timeout']
+    for (const [session, young] of this.#young) {
+      // Who is let in by the mode of a socket file may hold it ready without a word: QEMU opens it when a guest starts, which
+      // mounts later, or never. The number of connections is its limit; and half a Tversion is still cut off.
+      if (session.versioned) this.#young.delete(session)
+      else if (young.local && session.connection.silent) young.since = now
+      else if (now - young.since >= timeout) session.connection.destroy(`no Tversion within ${timeout} s`)
+    }
+    this.#watch.look()
+    this.#repeats.look()
+  }
+
+  failed(url: string, err: Error): void { this.#repeats.warn({ url, err }, 'a connection could not be accepted') }
 
   accept(socket: Socket, url: string): void {
-    if (this.#sessions.size >= this.limits.connections) {
-      this.log.warn({ url, limit: this.limits.connections }, 'too many connections: one was turned away')
-      socket.destroy()
+    const { limits } = this
+    if (this.#sessions.size >= limits.connections) {
+      this.#turnAway(socket, { url, limit: limits.connections }, 'too many connections: one was turned away')
       return
     }
-    const name = `${url}#${++this.#count}`
     const peer = url.startsWith('fd:') ? inheritedPeer() : peerOf(socket)
-    const session = new Session(this.#shared, peer, name)
+    if (!(peer instanceof Promise) && this.#tooMany(peer)) {
+      this.#turnAway(socket, { url, limit: limits.connections, who: nameOf(peer) }, 'half of all connections are one user\'s or host\'s: one was turned away')
+      return
+    }
+    const session = new Session(this.#shared, peer, `${url}#${++this.#count}`)
     session.onGone = () => {
-      clearInterval(timer)
       this.#sessions.delete(session)
+      this.#young.delete(session)
+      this.#counted(session, -1)
       if (this.#sessions.size === 0) this.#empty?.()
     }
-    // Who is let in by the mode of a socket file may hold it ready without a word: QEMU opens it when a guest starts, which
-    // mounts later, or never. The number of connections is its limit; and half a Tversion is still cut off.
-    const local = !url.startsWith('tcp:')
-    const timer = setInterval(() => {
-      if (local && session.connection.silent) return
-      clearInterval(timer)
-      if (!session.versioned) session.connection.destroy(`no Tversion within ${this.limits['version-timeout']} s`)
-    }, this.limits['version-timeout'] * 1000)
-    timer.unref()
     this.#sessions.add(session)
-    void Promise.resolve(peer).then((peer) => this.#admitted(session, peer))
-    try { session.connection = new Connection(session, (onread) => adopt(socket, onread)) } catch (e) {
-      this.log.warn({ url, err: e }, 'a connection could not be taken over')
+    this.#young.set(session, { since: performance.now() / 1000, local: !url.startsWith('tcp:') })
+    try { session.connection = new Connection(session, socket, adopt, this.#watch) } catch (err) {
+      this.#repeats.warn({ url, err }, 'a connection could not be taken over')
       socket.destroy()
       session.onGone()
+      return
     }
+    if (peer instanceof Promise) void peer.then((peer) => this.#admitted(session, peer))
+    else this.#admitted(session, peer)
   }
 
   /** Of all connections one user (or host) has half at most, so that there are some for others: but for those who may claim to be anybody. */
+  #tooMany(peer: Peer): boolean {
+    return !mayClaim(peer, 0) && (this.#counts.get(whoIs(peer)) ?? 0) + 1 > this.limits.connections / 2
+  }
   #admitted(session: Session, peer: Peer): void {
     if (mayClaim(peer, 0) || !this.#sessions.has(session)) return
-    const who = peer.uid ?? peer.address ?? 'unknown'
-    session.who = who
-    let count = 0
-    for (const each of this.#sessions) if (each.who === who) count++
-    if (count > this.limits.connections / 2) session.connection.destroy(`more than half of ${this.limits.connections} connections would be those of ${typeof who === 'number' ? 'uid ' : ''}${who}`)
+    const late = this.#tooMany(peer)
+    session.who = whoIs(peer)
+    this.#counted(session, 1)
+    if (late) session.connection.destroy(`half of ${this.limits.connections} connections are those of ${nameOf(peer)}`)
+  }
+  #counted({ who }: Session, by: number): void {
+    if (who === undefined) return
+    const count = (this.#counts.get(who) ?? 0) + by
+    if (count > 0) this.#counts.set(who, count)
+    else this.#counts.delete(who)
+  }
+
+  #turnAway(socket: Socket, fields: object, why: string): void {
+    this.#repeats.warn(fields, why, 1)
+    socket.on('error', () => {})
+    if (this.#leaving.size >= LEAVING) { socket.destroySoon(); return }
+    this.#leaving.add(socket)
+    const timer = setTimeout(() => socket.destroy(), LEAVE)
+    socket.on('close', () => {
+      clearTimeout(timer)
+      this.#leaving.delete(socket)
+    })
+    socket.end()
+    socket.resume()
   }
 
   /** Sessions whose requests settled in this turn answer together: one write each. */
@@ -145,8 +202,8 @@ class Running implements Server {
 
   stop(): Promise<void> { return this.#stopped ??= this.#stop() }
   async #stop(): Promise<void> {
-    clearInterval(this.#looks)
     for (const listener of this.listeners) listener.close()
+    for (const socket of this.#leaving) socket.destroy()
     const timer = setTimeout(() => this.#late(), this.limits['finish-timeout'] * 1000)
     try {
       if (this.#sessions.size > 0) {
@@ -158,7 +215,11 @@ class Running implements Server {
       await Promise.race([work.idle(), this.#given.promise])
       if (work.count > 0) this.log.warn({ requests: work.count }, 'translators are still at work on requests, and are closed all the same')
       await this.namespace.close(this.#given.promise)
-    } finally { clearTimeout(timer) }
+    } finally {
+      clearTimeout(timer)
+      clearInterval(this.#looks)
+      this.#repeats.look(true)
+    }
   }
   /** Who has not finished by now is cut off. */
   #late(): void {
@@ -172,6 +233,24 @@ class Running implements Server {
   async [Symbol.asyncDispose](): Promise<void> { await this.stop() }
 }
 
+/** Whose connections are counted together. */
+function whoIs(peer: Peer): number | string { return peer.uid ?? peer.address ?? 'unknown' }
+function nameOf(peer: Peer): string { return peer.uid === undefined ? String(whoIs(peer)) : `uid ${peer.uid}` }
+
+/**
+ * The limits, with no more connections than there are descriptors for, beside those that translators may take: who is beyond is to be
+ * turned away, and not to find the server without a descriptor for anything.
+ */
+function fitting(limits: Limits, asked: number | undefined, log: Log): Limits {
+  const may = descriptorLimit(), translators = claimedDescriptors(), left = Math.max(may - translators - OTHER_FDS, 16)
+  if (limits.connections <= left) return limits
+  const fields = { connections: limits.connections, descriptors: may, translators, 'room for': left }
+  const message = 'the limit of connections is lower than it says, for want of descriptors: raise ulimit -Hn (LimitNOFILE), or lower max-fds of posix'
+  if (asked === undefined) log.info(fields, message)
+  else log.warn(fields, message)
+  return { ...limits, connections: left }
+}
+
 function givenUp(): { readonly promise: Promise<void>; readonly up: () => void } {
   let up!: () => void
   const promise = new Promise<void>((resolve) => { up = resolve })
@@ -182,7 +261,7 @@ function givenUp(): { readonly promise: Promise<void>; readonly up: () => void }
  * The same connection as a socket that reads where we say. Node gives accepted sockets no such option, but takes a
  * descriptor: so a duplicate is made, and the socket that was accepted is let go, which ends nothing.
  */
-function adopt(accepted: Socket, onread: { buffer: () => Buffer; callback: (n: number) => boolean }): Socket {
+const adopt: Adopt = (accepted, onread) => {
   const fd = dupCloexec((accepted as unknown as { _handle: { fd: number } })._handle.fd)
   accepted.destroy()
   try {

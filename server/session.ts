@@ -17,6 +17,8 @@ import type { File, Namespace } from './namespace.ts'
 import type { Peer } from './peer.ts'
 import { Request } from './request.ts'
 import type { Gate } from './gate.ts'
+import type { Repeats } from './repeats.ts'
+import type { Watch } from './watch.ts'
 import type { Work } from './work.ts'
 
 /** What all sessions share. */
@@ -28,6 +30,9 @@ export interface Shared {
   readonly log: Log
   /** Requests that translators are at, of connections that are gone too. */
   readonly work: Work
+  readonly watch: Watch
+  /** For warnings that many connections may give cause for at once. */
+  readonly repeats: Repeats
   /** Asks for `session.finish()` once in this turn of the loop. */
   later(session: Session): void
 }
@@ -76,9 +81,12 @@ export class Session implements Receiver {
   /** Whether anything was agreed yet. */
   get versioned(): boolean { return this.#versioned }
 
+  get frameTimeout(): number { return this.shared.limits['frame-timeout'] }
+  get sendTimeout(): number { return this.shared.limits['send-timeout'] }
+
   ready(): boolean {
-    const { limits } = this.shared
-    const room = this.#working < limits.requests && this.#inFlight + this.connection.unsent < limits['bytes-in-flight']
+    const { limits, watch } = this.shared, held = this.#inFlight + this.connection.unsent
+    const room = this.#working < limits.requests && held < limits['bytes-in-flight'] && (held === 0 || !watch.short)
     return room && !this.#stopping
   }
 
@@ -118,6 +126,7 @@ export class Session implements Receiver {
     if (request.type === Twrite) request.holds = holds
     else if (request.bytes) request.holds = request.bytes.length - request.at
     this.#inFlight += request.holds
+    this.shared.watch.lends(request.holds)
     if (request.cancel) request.locks = true
     else {
       this.#working++
@@ -130,6 +139,7 @@ export class Session implements Receiver {
   #settle(done: Done): void {
     const { request } = done
     this.#inFlight -= request.holds
+    this.shared.watch.lends(-request.holds)
     if (!request.locks) {
       this.#working--
       this.shared.work.end()
@@ -361,7 +371,7 @@ export class Session implements Receiver {
     if (this.#gone) return
     this.#gone = true
     clearTimeout(this.#last)
-    if (why !== undefined) this.shared.log.warn({ session: this.name, why }, 'connection ended')
+    if (why !== undefined) this.shared.repeats.warn({ session: this.name, why }, 'connection ended')
     this.#reset()
     this.onGone()
   }

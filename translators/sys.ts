@@ -492,3 +492,7 @@ export function descriptorLimit(): number {
   if (prlimit_()(0, 7, small.address, 0) < 0) fail('prlimit')
   return Math.min(small.number(2), 2 ** 30)
 }
+let claimed = 0
+/** Descriptors of that limit that translators may come to hold; a claim is given back by a negative one. */
+export function claimDescriptors(count: number): void { claimed += count }
+export function claimedDescriptors(): number { return claimed }

@@ -55,6 +55,7 @@ export class Brick implements Translator {
       this.descriptors.release()
     }
     this.root.close()
+    this.descriptors.close()
   }
   async [Symbol.asyncDispose](): Promise<void> { await this.close() }
 

@@ -2,6 +2,7 @@
 // name when they are next needed.
 
 import { errno } from 'ninep'
+import { claimDescriptors } from '../sys.ts'
 
 /** A file that may be open now. */
 export interface Parkable {
@@ -22,7 +23,9 @@ export class Descriptors {
   #reserved = 0
   #pinned = 0
   #hand = 0
-  constructor(readonly limit: number) {}
+  /** own: of one brick alone, which gives it up when it closes. */
+  constructor(readonly limit: number, private readonly own = false) { claimDescriptors(limit) }
+  close(): void { if (this.own) claimDescriptors(-this.limit) }
 
   /** How many are open now. */
   get count(): number { return this.#open.length + this.#reserved + this.#pinned }

@@ -36,7 +36,7 @@ export const posix = translator({
     if (owner === 'host' && !root) throw new BadOption('posix: owner=host gives files to other users, which takes root. Run the server as root, or write owner=mapped or owner=none.')
     if (own > 0 && own < 32) throw new BadOption(`posix: max-fds: ${own} is too few. Write at least 32, or 0.`)
     if (own > limit) throw new BadOption(`posix: max-fds: this process may hold ${limit} descriptors (ulimit -Hn). Write less, or raise that.`)
-    const descriptors = own > 0 ? new Descriptors(own) : shared ??= new Descriptors(Math.min(limit >> 1, 65536))
+    const descriptors = own > 0 ? new Descriptors(own, true) : shared ??= new Descriptors(Math.min(limit >> 1, 65536))
     const ownership = owner === 'host' ? new HostOwner() : owner === 'mapped' ? new MappedOwner() : new NoOwner()
     let brick: Brick
     try { brick = new Brick(options.path, ownership, descriptors, options.devices, options['host-caps'], env.log) } catch (e) {
