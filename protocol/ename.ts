@@ -1,5 +1,6 @@
 // Errors as 9P2000 tells them: by a string alone. Those sent are the C library's, which Linux's client and 9pfuse map back;
-// those understood are Plan 9's, too. Source: linux/net/9p/error.c, glibc's strerror.
+// those understood are Plan 9's, too. ESPIPE has Plan 9's,
+// for it has but one cause here. Source: linux/net/9p/error.c, glibc's strerror.
 
 import { errnos, type Code } from './errno.ts'
 
@@ -12,7 +13,7 @@ const sent: Readonly<Record<Code, string>> = {
   EAGAIN: 'Resource temporarily unavailable', ENOMEM: 'Cannot allocate memory', EACCES: 'Permission denied', EFAULT: 'Bad address', ENOTBLK: 'Block device required',
   EBUSY: 'Device or resource busy', EEXIST: 'File exists', EXDEV: 'Invalid cross-device link', ENODEV: 'No such device', ENOTDIR: 'Not a directory',
   EISDIR: 'Is a directory', EINVAL: 'Invalid argument', ENFILE: 'Too many open files in system', EMFILE: 'Too many open files',
-  ENOTTY: 'Inappropriate ioctl for device', ETXTBSY: 'Text file busy', EFBIG: 'File too large', ENOSPC: 'No space left on device', ESPIPE: 'Illegal seek',
+  ENOTTY: 'Inappropriate ioctl for device', ETXTBSY: 'Text file busy', EFBIG: 'File too large', ENOSPC: 'No space left on device', ESPIPE: 'bad offset in directory read',
   EROFS: 'Read-only file system', EMLINK: 'Too many links', EPIPE: 'Broken pipe', EDOM: 'Numerical argument out of domain', ERANGE: 'Numerical result out of range',
   EDEADLK: 'Resource deadlock avoided', ENAMETOOLONG: 'File name too long', ENOLCK: 'No locks available', ENOSYS: 'Function not implemented',
   ENOTEMPTY: 'Directory not empty', ELOOP: 'Too many levels of symbolic links', EIDRM: 'Identifier removed', ENODATA: 'No data available', EPROTO: 'Protocol error',
