@@ -2,7 +2,8 @@
 
 import type { Handle } from '../translators/translator.ts'
 import type { AttachRules } from './users.ts'
-import type { File } from './namespace.ts'
+import type { Steps } from './drive.ts'
+import type { File, Namespace } from './namespace.ts'
 import type { User } from './permission.ts'
 
 /** One Tattach: who came in, where, under which rules. Shared by the fids that descend from it: while there are any, the
@@ -17,6 +18,11 @@ export type Xattr =
   | { readonly writing: false; readonly value: Uint8Array }
   | { readonly writing: true; readonly name: string; readonly size: number; readonly flags: number; value: Uint8Array | null; got: number }
 
+/** Takes away the name of what was closed. */
+export type Removal = (namespace: Namespace, attach: Attach, file: File, dir: File | null, name: string) => Steps<void>
+/** offset: bytes that were read so far. Mounts that stand in the directory come first; cookie: of the last of the other entries. */
+export interface Reading { readonly offset: number; readonly mounts: number; readonly cookie: bigint }
+
 export class Fid {
   handle: Handle | null = null
   /** As it was opened: O bits. */
@@ -27,6 +33,12 @@ export class Fid {
   name = ''
   /** reserved: the number is taken, and nothing stands behind it yet. */
   state: 'reserved' | 'ready' | 'opening' | 'gone' = 'ready'
+  /** Opened to be removed when it is closed: how. */
+  removal: Removal | null = null
+  /** Of a directory that is read as stats: where the next read has to go on. */
+  reading: Reading | null = null
+  /** The last of such reads under way, if there are: the next begins where that ends. */
+  lastRead: Promise<unknown> | null = null
   /** Its last read had to wait, and the next one will. */
   waits = false
   /** Requests at work on it: its handle closes when it is gone and they are done. */

@@ -8,7 +8,7 @@ import type { User } from './permission.ts'
 import type { AttachRules } from './users.ts'
 
 export class Gate {
-  #users = new UserDatabase()
+  readonly users = new UserDatabase()
   #points: { readonly prefix: string; readonly rules: AttachRules }[]
   /** rules: by path of the namespace; an attach goes by the longest that its names lie at or below, else by the defaults. */
   constructor(rules: ReadonlyMap<string, AttachRules>) {
@@ -24,11 +24,11 @@ export class Gate {
    * it is no claim, and he is who he is. EPERM: the peer may not claim that.
    */
   async admit(peer: Peer, uname: string, nUname: number, names: readonly string[]): Promise<{ user: User; rules: AttachRules }> {
-    const named = nUname !== NONUNAME ? nUname : await this.#users.uidOf(uname) ?? NOBODY
+    const named = nUname !== NONUNAME ? nUname : await this.users.uidOf(uname) ?? NOBODY
     const claimed = nUname === NONUNAME && named === NOBODY && peer.uid !== undefined && !mayClaim(peer, NOBODY) ? peer.uid : named
     const at = '/' + names.map((name) => name + '/').join('')
     const { rules } = this.#points.find(({ prefix }) => at.startsWith(prefix))!
-    const user = await this.#users.user(admit(peer, rules, claimed))
+    const user = await this.users.user(admit(peer, rules, claimed))
     return { user, rules }
   }
 }

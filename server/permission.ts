@@ -67,6 +67,13 @@ export function mayOpen(user: User, attr: Attr, flags: number, name?: string): v
   if (flags & O.NOATIME && !owns(user, attr)) throw errno('EPERM', 'open', name)
 }
 
+/** Topen to execute: x instead of r, for a file. EISDIR, ELOOP, EACCES. */
+export function mayExecute(user: User, attr: Attr, flags: number, name?: string): void {
+  if (isDir(attr)) throw errno('EISDIR', 'open', name)
+  if ((attr.mode & S.IFMT) === S.IFLNK) throw errno('ELOOP', 'open', name)
+  demand(user, attr, X | (flags & O.TRUNC ? W : 0), 'open', name)
+}
+
 /** To make anything in a directory under a name that is free. EACCES. */
 export function mayCreate(user: User, dir: Attr, name?: string): void { demand(user, dir, W | X, 'create', name) }
 

@@ -1,15 +1,18 @@
 // One client: its fids, its requests, its dialect. Frames come from a Connection, calls go to the namespace, replies go
 // back. What each message does stands in handlers/; here is what they share: tags, flush, clunk, the end.
 
-import { HEADER, NOFID, PAYLOAD_HEAD, decoders, encoders, errno, errnos, isErrno, nameOf, payloadHead, typeOf } from 'ninep'
-import type { Fields, Name } from 'ninep'
+import { HEADER, NOFID, PAYLOAD_HEAD, decoders, encoders, errno, errnos, isErrno, payloadHead, typeOf } from 'ninep'
+import type { Fields } from 'ninep'
 import type { Log } from '../translators/options.ts'
 import type { Awaitable } from '../translators/translator.ts'
 import { COPY } from './connection.ts'
 import type { Connection, Receiver } from './connection.ts'
+import { ERROR, agreed, spoken } from './dialect.ts'
+import type { Entry, Spoken } from './dialect.ts'
+import { drive, get } from './drive.ts'
+import type { Steps } from './drive.ts'
 import { Fid } from './fid.ts'
-import type { Attach } from './fid.ts'
-import { handlers } from './handlers/handlers.ts'
+import type { Attach, Removal } from './fid.ts'
 import { UNVERSIONED_MSIZE } from './limits.ts'
 import type { Limits } from './limits.ts'
 import type { LockTable } from './locks.ts'
@@ -38,21 +41,8 @@ export interface Shared {
 }
 
 /** Requests that change nothing: a flush need not wait for them. */
-const pure: ReadonlySet<number> = new Set((['Tread', 'Treaddir', 'Tgetattr', 'Tstatfs', 'Treadlink', 'Tgetlock', 'Twalk', 'Txattrwalk'] as const).map((name) => typeOf[name]))
+const pure: ReadonlySet<number> = new Set((['Tread', 'Treaddir', 'Tgetattr', 'Tstatfs', 'Tstat', 'Treadlink', 'Tgetlock', 'Twalk', 'Txattrwalk'] as const).map((name) => typeOf[name]))
 const { Tversion, Tflush, Twrite, Tread, Treaddir } = typeOf
-/** Decoder, handler and encoder of each request, by number. */
-const table = Array.from({ length: 256 }, (_, type) => {
-  const name = nameOf(type), run = name && handlers[name as keyof typeof handlers]
-  if (!run) return undefined
-  return { name, decode: decoders[name], run, encode: encoders[`R${name.slice(1)}` as Name] } as Entry
-})
-interface Entry {
-  readonly name: string
-  readonly decode: (frame: Buffer, start: number, end: number) => any
-  readonly run: (session: Session, fields: any, request: Request) => Awaitable<any>
-  readonly encode: (tag: number, fields: any, into: Buffer, at: number) => number
-}
-
 /** What came of a request that had to wait. */
 interface Done { readonly request: Request; readonly entry: Entry; readonly error?: unknown; readonly result?: unknown }
 
@@ -66,6 +56,8 @@ export class Session implements Receiver {
   xattrBytes = 0
   connection!: Connection
   #versioned = false
+  /** Before a version, errors are told as the one that was asked for tells them, else as 9P2000 does. */
+  #spoken: Spoken = spoken['9P2000']
   #pending = new Map<number, Request>()
   /** Those of them that translators are at. Waits for locks are not: what ends them must still be read. */
   #working = 0
@@ -95,7 +87,7 @@ export class Session implements Receiver {
     if (type === Tversion) { this.#version(bytes, at, end, tag); return false }
     if (!this.#versioned) { this.#error(tag, errnos.EINVAL); return false }
     if (type === Tflush) { this.#flush(tag, bytes, at, end); return false }
-    const entry = table[type]
+    const entry = this.#spoken.entries[type]
     if (!entry) { this.#error(tag, errnos.EOPNOTSUPP); return false }
     if (this.#pending.has(tag)) {
       this.connection.destroy(`tag ${tag} was used again before its request was answered`)
@@ -176,8 +168,7 @@ export class Session implements Receiver {
   #answer(request: Request, entry: Entry, result: unknown): void {
     const { connection } = this
     if (request.type === Tread || request.type === Treaddir) { this.#payload(request, result as Uint8Array); return }
-    const size = request.type === typeOf.Treadlink || request.type === typeOf.Tgetlock ? this.msize : 512
-    const bytes = connection.room(size), at = connection.at
+    const bytes = connection.room(entry.long ? this.msize : 512), at = connection.at
     let end: number
     try { end = entry.encode(request.tag, result, bytes, at) } catch (e) { this.#fail(request, entry, e); return }
     if (end - at > this.msize) this.#fail(request, entry, errno('EMSGSIZE', entry.name))
@@ -213,8 +204,8 @@ export class Session implements Receiver {
     this.#error(request.tag, errnos.EIO)
   }
   #error(tag: number, ecode: number): void {
-    const bytes = this.connection.room(11)
-    this.connection.wrote(encoders.Rlerror(tag, { ecode }, bytes, this.connection.at))
+    const bytes = this.connection.room(ERROR)
+    this.connection.wrote(this.#spoken.error(tag, ecode, bytes, this.connection.at))
   }
   #flushed(tag: number): void {
     const bytes = this.connection.room(HEADER)
@@ -229,12 +220,13 @@ export class Session implements Receiver {
     this.#reset()
     this.#versioned = false
     this.msize = UNVERSIONED_MSIZE
-    if (asked.version.startsWith('9P2000.L') && asked.msize < 4096) { this.#error(tag, errnos.EMSGSIZE); return }
+    const version = agreed(asked.version)
+    this.#spoken = spoken[version ?? '9P2000']
+    if (version && asked.msize < this.#spoken.leastMsize) { this.#error(tag, errnos.EMSGSIZE); return }
     const msize = Math.min(asked.msize, this.shared.limits.msize)
-    const known = asked.version === '9P2000.L'
     const into = this.connection.room(64)
-    this.connection.wrote(encoders.Rversion(tag, { msize, version: known ? '9P2000.L' : 'unknown' }, into, this.connection.at))
-    if (!known) return
+    this.connection.wrote(encoders.Rversion(tag, { msize, version: version ?? 'unknown' }, into, this.connection.at))
+    if (!version) return
     this.#versioned = true
     this.msize = msize
   }
@@ -331,13 +323,35 @@ export class Session implements Receiver {
     if (this.fids.get(fid.number) === fid) this.fids.delete(fid.number)
     for (const request of this.#pending.values()) if (request.fid === fid) request.abort(this.#abortFailed)
     if (fid.xattr) this.xattrBytes -= fid.xattr.writing ? fid.xattr.size : fid.xattr.value.length
-    const { handle } = fid
+    const { handle, removal } = fid
     if (handle && !handle.lock) this.shared.locks.releaseFid(fid)
+    if (removal && fid.state !== 'gone') return drive(this.#removed(fid, removal))
     if (fid.state !== 'gone') fid.drop()
+    return this.#closed(fid)
+  }
+  #closed(fid: Fid): Awaitable<void> {
+    const { handle } = fid
     if (!handle || fid.uses > 0) return
     fid.handle = null
     this.handles--
     return handle.close()
+  }
+  /** The end of a fid whose file goes with it. That the file can't be removed is no failure of the clunk. */
+  *#removed(fid: Fid, removal: Removal): Steps<void> {
+    const { file, dir, name, attach } = fid
+    file.retain()
+    dir?.retain()
+    attach.root.retain()
+    fid.drop()
+    try { yield* get(this.#closed(fid)) } finally {
+      try { yield* removal(this.shared.namespace, attach, file, dir, name) } catch (err) {
+        this.shared.log.warn({ session: this.name, file: name, err }, 'a file that was to be removed when it is closed is still there')
+      } finally {
+        attach.root.release()
+        dir?.release()
+        file.release()
+      }
+    }
   }
 
   // Ends

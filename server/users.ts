@@ -25,7 +25,8 @@ const KEPT = 4096
  * that fails, or takes longer than five seconds, is an error (EIO, ETIMEDOUT) for those that wait for it, and not kept.
  */
 export class UserDatabase {
-  readonly #answers = new Map<string, { readonly answer: Promise<unknown>; readonly until: number }>()
+  /** value: once it is there. */
+  readonly #answers = new Map<string, { readonly answer: Promise<unknown>; readonly until: number; value?: unknown }>()
   readonly #queue: (() => void)[] = []
   #running = 0
   /** timeout: how long a name service may take, milliseconds. */
@@ -59,12 +60,37 @@ export class UserDatabase {
     })
   }
 
+  /** The gid of a group's name, as uidOf. */
+  gidOf(name: string): Promise<number | undefined> {
+    if (/^\d{1,10}$/.test(name)) return Promise.resolve(Number(name) < 0xffffffff ? Number(name) : undefined)
+    if (!/^[^\0-\x20:+]{1,256}$/.test(name)) return Promise.resolve(undefined)
+    return this.#shared(`group name ${name}`, async () => {
+      const known = await this.#ask('getent', ['group', '--', name])
+      return known === undefined ? undefined : Number(known.split(':')[2])
+    })
+  }
+
+  /** The name of a uid or gid; its digits where there is none, or where the database does not say within its time. Never rejects. */
+  nameOf(database: 'passwd' | 'group', id: number): Promise<string> {
+    return this.#shared(`${database} ${id}`, async () => {
+      const line = await this.#ask('getent', [database, '--', String(id)]).catch(() => undefined)
+      const name = line?.split(':')[0] ?? ''
+      return /^[^\0-\x20]{1,64}$/.test(name) ? name : String(id)
+    })
+  }
+  /** The same where it was asked for within the last minute, at once. */
+  known(database: 'passwd' | 'group', id: number): string | undefined {
+    const kept = this.#answers.get(`${database} ${id}`)
+    return kept && kept.until > Date.now() ? kept.value as string | undefined : undefined
+  }
+
   #shared<T>(key: string, look: () => Promise<T>): Promise<T> {
     const now = Date.now(), kept = this.#answers.get(key)
     if (kept && kept.until > now) return kept.answer as Promise<T>
-    const answer = look()
+    const answer = look(), fresh: { answer: Promise<T>; until: number; value?: T } = { answer, until: now + TTL }
     this.#answers.delete(key)                               // to stand last
-    this.#answers.set(key, { answer, until: now + TTL })
+    this.#answers.set(key, fresh)
+    answer.then((value) => { fresh.value = value }, () => {})
     for (const oldest of this.#answers.keys()) if (this.#answers.size > KEPT) this.#answers.delete(oldest); else break
     answer.catch(() => { if (this.#answers.get(key)?.answer === answer) this.#answers.delete(key) })
     return answer

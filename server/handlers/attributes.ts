@@ -2,6 +2,7 @@
 
 import { Attrs, O, SetAttrs, errno } from 'ninep'
 import type { Attr, Fields, SetAttr } from 'ninep'
+import type { Awaitable } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid } from '../fid.ts'
@@ -14,13 +15,7 @@ import type { Handlers } from './handlers.ts'
 
 export const attributes: Pick<Handlers, 'Tgetattr' | 'Tsetattr' | 'Tstatfs'> = {
   Tgetattr(session, { fid: number, mask }, request) {
-    const fid = session.file(number, 'getattr')
-    const asked = (mask & Attrs.ALL) | Attrs.BASIC
-    if (!fid.handle) {
-      const attr = keep(fid.file, fid.file.node.getattr(asked))
-      return attr instanceof Promise ? attr.then((attr) => shown(fid, there(session, fid, attr))) : shown(fid, there(session, fid, attr))
-    }
-    const { handle } = fid, attr = session.using(fid, request, () => handle.getattr(asked))
+    const fid = session.file(number, 'getattr'), attr = attributesOf(session, fid, (mask & Attrs.ALL) | Attrs.BASIC, request)
     return attr instanceof Promise ? attr.then((attr) => shown(fid, attr)) : shown(fid, attr)
   },
 
@@ -33,6 +28,14 @@ export const attributes: Pick<Handlers, 'Tgetattr' | 'Tsetattr' | 'Tstatfs'> = {
     const { file } = session.file(number, 'statfs')
     return keep(file, file.node.statfs())
   },
+}
+
+/** By the handle where there is one. ENOENT: the file of a fid that is not open has no name any more. */
+export function attributesOf(session: Session, fid: Fid, mask: number, request: Request): Awaitable<Attr> {
+  const { handle, file } = fid
+  if (handle) return session.using(fid, request, () => handle.getattr(mask))
+  const attr = keep(file, file.node.getattr(mask))
+  return attr instanceof Promise ? attr.then((attr) => there(session, fid, attr)) : there(session, fid, attr)
 }
 
 /**

@@ -9,6 +9,8 @@ import { needed } from '../permission.ts'
 import type { User } from '../permission.ts'
 
 export const NOTHING = {} as const
+/** The empty reply, when that is done. */
+export function nothing(done: Awaitable<void>): Awaitable<typeof NOTHING> { return done instanceof Promise ? done.then(() => NOTHING) : NOTHING }
 
 /** A name to be made, moved or removed: one component that is neither '.' nor '..'. */
 export function checkName(name: string, op: string): void {
@@ -45,6 +47,8 @@ export function directory(fid: Fid, op: string): File {
   return fid.file
 }
 
+/** Whether a file stays where it is: the root of an attach, or a mount point, or what leads to one. */
+export function isFixed(file: File, attach: Attach): boolean { return file === attach.root || file.place !== null }
 /** A name in a directory that is a mount point, or leads to one, stays as it is. */
 export function notMounted(dir: File, name: string, op: string): void {
   if (dir.place?.children.has(name)) throw errno('EBUSY', op, name)

@@ -1,29 +1,35 @@
 // Tauth, Tattach, Twalk, Tclunk, Tremove: where fids come from and go.
 
-import { AT_REMOVEDIR, MAXWELEM, NOFID, errno, isErrno } from 'ninep'
+import { MAXWELEM, NOFID, errno, isErrno } from 'ninep'
 import type { Fields, Qid } from 'ninep'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import { Attach } from '../fid.ts'
-import type { Fid } from '../fid.ts'
+import type { Fid, Removal } from '../fid.ts'
+import { followed, isBelow, plain } from '../look.ts'
+import type { Look } from '../look.ts'
 import type { File } from '../namespace.ts'
-import { mayUnlink, mayWalk } from '../permission.ts'
+import { mayWalk } from '../permission.ts'
 import type { User } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, checkComponent, mayChange, notMounted, qidOf, rights } from './common.ts'
+import { NOTHING, checkComponent, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
+import { removeName } from './names.ts'
 import { commit } from './xattrs.ts'
 
-export const fids: Pick<Handlers, 'Tauth' | 'Tattach' | 'Twalk' | 'Tclunk' | 'Tremove'> = {
-  Tauth() { throw errno('ENOENT', 'auth: not needed here') },
-  Tattach: (session, fields, request) => drive(attach(session, fields, request)),
-  Twalk: (session, fields, request) => drive(walk(session, fields, request)),
-  Tclunk: (session, { fid: number }) => drive(clunk(session, session.fid(number, 'clunk'))),
-  Tremove: (session, { fid: number }) => drive(remove(session, session.fid(number, 'remove'))),
+/** look: how the dialect finds a name. */
+export function fids(look: Look): Pick<Handlers, 'Tauth' | 'Tattach' | 'Twalk' | 'Tclunk' | 'Tremove'> {
+  return {
+    Tauth() { throw errno('ENOENT', 'auth: not needed here') },
+    Tattach: (session, fields, request) => drive(attach(look, session, fields, request)),
+    Twalk: (session, fields, request) => drive(walk(look, session, fields, request)),
+    Tclunk: (session, { fid: number }) => drive(clunk(session, session.fid(number, 'clunk'))),
+    Tremove: (session, { fid: number }) => drive(remove(session, session.fid(number, 'remove'), asNamed)),
+  }
 }
 
-function* attach(session: Session, { fid: number, afid, uname, aname, nUname }: Fields<'Tattach'>, request: Request): Steps<Fields<'Rattach'>> {
+function* attach(look: Look, session: Session, { fid: number, afid, uname, aname, nUname }: Fields<'Tattach'>, request: Request): Steps<Fields<'Rattach'>> {
   if (afid !== NOFID) throw errno('EINVAL', 'attach: no afid is valid here')
   if (number === NOFID) throw errno('EINVAL', 'attach', 'NOFID')
   if (session.fids.has(number)) throw errno('EBADF', 'attach', `${number} is in use`)
@@ -35,14 +41,16 @@ function* attach(session: Session, { fid: number, afid, uname, aname, nUname }: 
   }))
   const root = yield* descend(session, user, namespace.root.file.retain(), names, aname)
   try {
+    if (look === followed) yield* plain(root, aname)
     if (request.silent) throw errno('ECANCELED', 'attach', 'the client began anew')
     session.reserve(number, root, new Attach(user, rules, root), 'attach')
     return { qid: qidOf(root) }
   } finally { root.release() }
 }
 
-/** Walks an attach name from the root, which was retained and is let go. '..' is not taken: it can't leave what is served. */
-function* descend(session: Session, user: User, from: File, names: string[], aname: string): Steps<File> {
+/** Walks an attach name from the root, which was retained and is let go. '..' is not taken: it can't leave what is served. Nor are links
+ *  followed: the name says whose rules hold. */
+function* descend({ shared: { namespace } }: Session, user: User, from: File, names: string[], aname: string): Steps<File> {
   let file = from
   try {
     for (const name of names) {
@@ -50,7 +58,7 @@ function* descend(session: Session, user: User, from: File, names: string[], ana
       checkComponent(name, 'attach')
       if (!file.isDirectory) throw errno('ENOTDIR', 'attach', aname)
       if (user.uid !== 0) mayWalk(user, yield* get(rights(file.node, user)), name)
-      const next = yield* get(session.shared.namespace.step(file, name))
+      const next = yield* get(namespace.step(file, name))
       file.release()
       file = next
     }
@@ -61,7 +69,7 @@ function* descend(session: Session, user: User, from: File, names: string[], ana
   }
 }
 
-function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>, request: Request): Steps<Fields<'Rwalk'>> {
+function* walk(look: Look, session: Session, { fid: number, newfid, names }: Fields<'Twalk'>, request: Request): Steps<Fields<'Rwalk'>> {
   const fid = session.file(number, 'walk'), { attach } = fid
   if (names.length > MAXWELEM) throw errno('EINVAL', 'walk', `${names.length} names`)
   if (newfid === number ? fid.state !== 'ready' || fid.handle !== null : false) throw errno('EINVAL', 'walk', `${number} is open`)
@@ -73,6 +81,7 @@ function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>
   }
   if (made) { made.state = 'reserved'; request.reserves = made }
   const qids: Qid[] = []
+  const { namespace } = session.shared
   let file = fid.file.retain(), dir: File | null = null, last = ''
   try {
     for (const [i, name] of names.entries()) {
@@ -81,12 +90,12 @@ function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>
         if (!file.isDirectory) throw errno('ENOTDIR', 'walk', name)
         if (attach.user.uid !== 0) mayWalk(attach.user, yield* get(rights(file.node, attach.user)), name)
         const stays = name === '..' && file === attach.root
-        const next: File = stays ? file.retain() : name === '.' ? refuseDot() : yield* get(session.shared.namespace.step(file, name))
+        const next: File = stays ? file.retain() : name === '.' ? refuseDot() : yield* get(look(namespace, attach.user, attach.root, file, name))
         dir?.release()
         dir = file
         file = next
         last = name
-        if (name === '..' && names[i + 1] !== '..' && !(yield* isBelow(session, file, attach.root))) throw errno('ENOENT', 'walk', name)
+        if (name === '..' && names[i + 1] !== '..' && !(yield* isBelow(namespace, file, attach.root))) throw errno('ENOENT', 'walk', name)
       } catch (e) {
         if (qids.length === 0 || !isErrno(e)) throw e
         if (made) giveBack(session, made, request)
@@ -111,20 +120,6 @@ function* walk(session: Session, { fid: number, newfid, names }: Fields<'Twalk'>
     dir?.release()
   }
 }
-/** Whether a file lies below an attach point (or is it): one that was moved out of there must not lead on into what lies around. */
-function* isBelow({ shared: { namespace } }: Session, file: File, root: File): Steps<boolean> {
-  const top = namespace.root.file
-  if (root === top) return true
-  let at = file.retain()
-  try {
-    for (; at !== root && at !== top;) {
-      const up: File = yield* get(namespace.up(at))
-      at.release()
-      at = up
-    }
-    return at === root
-  } finally { at.release() }
-}
 function refuseDot(): never { throw errno('ENOENT', 'walk', '.') }
 function giveBack(session: Session, made: Fid, request: Request): void {
   if (session.fids.get(made.number) === made) session.fids.delete(made.number)
@@ -146,24 +141,19 @@ function* clunk(session: Session, fid: Fid): Steps<Fields<'Rclunk'>> {
   return NOTHING
 }
 
-function* remove(session: Session, fid: Fid): Steps<Fields<'Rremove'>> {
+/** Takes away the name that was walked to. */
+export const asNamed: Removal = (_namespace, attach, file, dir, name) => removeName(attach, file, dir, name)
+
+/** The fid is gone, whatever comes of it. */
+export function* remove(session: Session, fid: Fid, removal: Removal): Steps<Fields<'Rremove'>> {
   const { file, dir, name, attach, xattr } = fid
+  fid.removal = null
   file.retain()
   dir?.retain()
   try {
     yield* get(session.release(fid))
     if (xattr) throw errno('EBADF', 'remove')
-    mayChange(attach, 'remove')
-    if (file === attach.root || file.place) throw errno('EBUSY', 'remove', name)
-    if (!dir) throw errno('EINVAL', 'remove: reached by "..": use Tunlinkat')
-    notMounted(dir, name, 'remove')
-    if (attach.user.uid !== 0) mayUnlink(attach.user, yield* get(rights(dir.node, attach.user)), yield* get(rights(file.node, attach.user)), name)
-    try {
-      yield* get(dir.node.unlinkat(name, file.isDirectory ? AT_REMOVEDIR : 0, file.node.qid.path))
-    } catch (e) {
-      // Somebody else's file has the name now, so that this one has none to remove.
-      throw isErrno(e, 'ESTALE') ? errno('ENOENT', 'remove', name) : e
-    }
+    yield* removal(session.shared.namespace, attach, file, dir, name)
   } finally {
     file.release()
     dir?.release()

@@ -1,24 +1,20 @@
 // Tlopen, Tlcreate, Tread, Twrite, Treaddir, Tfsync: files and directories that are open.
 
-import { Dt, O, PAYLOAD_HEAD, QT, errno, isErrno, putDirent, qidTypeOf } from 'ninep'
-import type { Attr, Fields } from 'ninep'
-import type { Awaitable, DirSink, Handle, Node } from '../../translators/translator.ts'
+import { Dt, O, PAYLOAD_HEAD, QT, errno, putDirent, qidTypeOf } from 'ninep'
+import type { Fields } from 'ninep'
+import type { Awaitable, DirSink, Handle } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
-import type { Attach, Fid } from '../fid.ts'
+import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
-import { afterWrite, mayCreate, mayOpen, mayWalk, newFile } from '../permission.ts'
-import type { User } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, checkName, directory, keep, mayChange, qidOf, rights } from './common.ts'
+import { NOTHING, keep, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
+import { become, create, open, opened, unprivileged } from './opening.ts'
 
-/** Bytes of one Rreaddir at most: a listing is made in one turn of the loop, and what stands in the way of others must be short. */
-const LISTING = 64 * 1024
-/** What a translator is told of how to open; the rest of Linux's bits is the client's own business. */
-const OPEN = O.ACCMODE | O.TRUNC | O.APPEND | O.NONBLOCK | O.SYNC | O.NOATIME
-
+/** Bytes of one listing at most: a listing is made in one turn of the loop, and what stands in the way of others must be short. */
+export const LISTING = 64 * 1024
 export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Treaddir' | 'Tfsync'> = {
   Tlopen(session, fields, request) {
     const fid = session.file(fields.fid, 'open')
@@ -26,7 +22,8 @@ export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Tr
   },
   Tlcreate(session, fields, request) {
     const fid = session.file(fields.fid, 'create')
-    return keep(fid.file, drive(create(session, fid, fields, request)))
+    const { name, flags, mode, gid } = fields
+    return keep(fid.file, drive(become(session, fid, name, flags, (dir) => create(session, fid.attach, dir, name, flags, () => ({ mode, gid }), request))))
   },
 
   Tread(session, { fid: number, offset, count }, request) {
@@ -65,19 +62,13 @@ export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Tr
   },
 }
 
-/** The handle of a fid that is open for this: EBADF. */
-function opened(fid: Fid, want: number, op: string): Handle {
-  const mode = fid.flags & O.ACCMODE
-  if (!fid.handle || (mode !== want && mode !== O.RDWR)) throw errno('EBADF', op)
-  return fid.handle
-}
 function checked(count: number, data: Uint8Array): Fields<'Rwrite'> {
   if (!(count > 0 && count <= data.length)) throw errno('EIO', `write: a translator wrote ${count} of ${data.length} bytes`)
   return { count }
 }
 
 /** Room for a payload of at most `count` bytes. A fid whose last read had to wait gets a buffer of its own. */
-function payload(session: Session, fid: Fid, request: Request, count: number): Buffer {
+export function payload(session: Session, fid: Fid, request: Request, count: number): Buffer {
   if (fid.waits) {
     request.bytes = Buffer.allocUnsafeSlow(PAYLOAD_HEAD + count)
     request.at = 0
@@ -94,7 +85,7 @@ function bounded(got: Awaitable<Uint8Array>, count: number): Awaitable<Uint8Arra
   throw errno('EIO', `read: a translator gave ${got instanceof Uint8Array ? `${got.length} bytes for ${count}` : `${typeof got} for bytes`}`)
 }
 /** Runs what fills it. Where that takes longer than this turn, the scratch it stands in is not used again. */
-function lent(session: Session, fid: Fid, request: Request, f: () => Awaitable<Uint8Array>): Awaitable<Uint8Array> {
+export function lent(session: Session, fid: Fid, request: Request, f: () => Awaitable<Uint8Array>): Awaitable<Uint8Array> {
   const got = session.using(fid, request, f)
   const waits = got instanceof Promise
   if (waits && !fid.waits) session.connection.lend()
@@ -121,103 +112,6 @@ function* writeAs({ attach }: Fid, handle: Handle, data: Uint8Array, offset: num
   yield* unprivileged(attach.user, yield* get(rights(handle, attach.user)), handle)
   return yield* get(handle.write(data, offset, request))
 }
-/** Takes off setuid and setgid, where they would not outlive a write or truncation by this user. */
-function* unprivileged(user: User, attr: Attr, of: Node | Handle): Steps<void> {
-  const mode = afterWrite(user, attr)
-  if (mode !== null) yield* get(of.setattr({ mode }))
-}
-
-function* open(session: Session, fid: Fid, flags: number, request: Request): Steps<Fields<'Rlopen'>> {
-  const { attach, file } = fid
-  if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'open', `${fid.number} is open`)
-  room(session, 'open')
-  fid.state = 'opening'
-  try {
-    hold(session, fid, flags, yield* openAs(attach, file, flags, fid.name, request))
-  } finally {
-    if (fid.state === 'opening') fid.state = 'ready'
-  }
-  return { qid: qidOf(file), iounit: 0 }
-}
-
-/** A handle of a file that is there, as this client may have it. */
-function* openAs(attach: Attach, { node }: File, flags: number, name: string, request: Request): Steps<Handle> {
-  const { user } = attach, attr = yield* get(rights(node, user))
-  mayOpen(user, attr, flags, name)
-  if ((flags & O.ACCMODE) !== O.RDONLY || flags & O.TRUNC) mayChange(attach, 'open')
-  if (flags & O.TRUNC) yield* unprivileged(user, attr, node)
-  return yield* get(node.open(flags & OPEN, request))
-}
-/** Refuses one open file more than there may be; those being opened count when they are. */
-function room(session: Session, op: string): void {
-  const { handles } = session.shared.limits
-  if (session.handles >= handles) throw errno('EMFILE', op, `more than ${handles} open files`)
-}
-/** Gives a fid the handle that an open made, unless it is gone by then. */
-function hold(session: Session, fid: Fid, flags: number, handle: Handle): void {
-  const { mount } = fid.file
-  if (fid.state === 'gone') {
-    mount.close(handle)
-    throw errno('EBADF', 'open', `${fid.number} was clunked`)
-  }
-  session.handles++
-  fid.handle = handle
-  fid.flags = flags
-}
-
-function* create(session: Session, fid: Fid, { name, flags, mode, gid }: Fields<'Tlcreate'>, request: Request): Steps<Fields<'Rlcreate'>> {
-  if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'create', `${fid.number} is open`)
-  room(session, 'create')
-  const dir = directory(fid, 'create')
-  checkName(name, 'create')
-  fid.state = 'opening'
-  try {
-    const { file, handle } = yield* make(session, fid, dir, name, flags, mode, gid, request)
-    try {
-      hold(session, fid, flags, handle)
-      fid.reachedBy(dir, name)
-      fid.become(file.retain())
-    } finally { file.release() }
-  } finally {
-    if (fid.state === 'opening') fid.state = 'ready'
-  }
-  return { qid: qidOf(fid.file), iounit: 0 }
-}
-
-/** A new file, or without O_EXCL the one that is there. Two clients at once: whoever comes second opens the first one's. */
-function* make(session: Session, { attach }: Fid, dir: File, name: string, flags: number, mode: number, gid: number, request: Request): Steps<{ file: File; handle: Handle }> {
-  const { user } = attach, { namespace } = session.shared
-  const exclusive = (flags & O.EXCL) !== 0
-  if (dir.place?.children.has(name)) throw errno(exclusive ? 'EEXIST' : 'EISDIR', 'create', name)
-  const dirAttr = yield* get(rights(dir.node, user))
-  mayWalk(user, dirAttr, name)
-  for (let tries = 0; ; tries++) {
-    let refused: unknown
-    try {
-      mayCreate(user, dirAttr, name)
-      mayChange(attach, 'create')
-      const fresh = newFile(user, dirAttr, mode & 0o7777, gid, false)
-      const { node, handle } = yield* get(dir.node.create(name, flags & OPEN & ~O.TRUNC, fresh.mode, fresh.owner))
-      return { file: yield* get(dir.mount.adopt(node)), handle }
-    } catch (e) {
-      if (isErrno(e, 'EEXIST') ? exclusive : !isErrno(e, 'EACCES') && !isErrno(e, 'EROFS')) throw e
-      refused = e
-    }
-    let file: File
-    try { file = yield* get(namespace.step(dir, name)) } catch (e) {
-      if (!isErrno(e, 'ENOENT')) throw e
-      if (isErrno(refused, 'EEXIST') && tries < 8) continue
-      throw refused
-    }
-    try {
-      if (exclusive) throw errno('EEXIST', 'create', name)
-      if (file.isDirectory) throw errno('EISDIR', 'create', name)
-      const handle = yield* openAs(attach, file, flags, name, request)
-      return { file: file.retain(), handle }
-    } finally { file.release() }
-  }
-}
-
 // Treaddir. Cookies of '.' and '..' and of entries that are mount points are 1..k; a translator's own stand k higher, but
 // for the few below 2^63 that have no room: those are all the last one.
 

@@ -1,32 +1,32 @@
 // Tmkdir, Tsymlink, Tmknod, Tlink, Treadlink, Trename, Trenameat, Tunlinkat: names in directories.
 
 import { AT_REMOVEDIR, QT, S, TARGET_MAX, deviceNumber, errno, isErrno, nameLength } from 'ninep'
-import type { Attr, Fields } from 'ninep'
+import type { Attr, Fields, Qid } from 'ninep'
 import type { Awaitable, Node, Owner } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
-import type { Fid } from '../fid.ts'
+import type { Attach, Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
 import { mayCreate, mayLink, mayMknod, mayRename, mayUnlink, mayWalk, newFile } from '../permission.ts'
+import type { User } from '../permission.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, checkName, directory, keep, mayChange, notMounted, qidOf, rights } from './common.ts'
+import { NOTHING, checkName, directory, isFixed, keep, mayChange, notMounted, nothing, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
+import type { Wish } from './opening.ts'
 
 export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 'Treadlink' | 'Trename' | 'Trenameat' | 'Tunlinkat'> = {
   Tmkdir: (session, { dfid, name, mode, gid }) =>
-    drive(make(session, dfid, name, 'mkdir', mode, gid, true, (dir, mode, owner) => dir.mkdir(name, mode, owner))),
+    drive(made(session, dfid, name, 'mkdir', () => ({ mode, gid }), true, (dir, mode, owner) => dir.mkdir(name, mode, owner))),
 
   Tsymlink(session, { dfid, name, target, gid }) {
-    if (target === '') throw errno('ENOENT', 'symlink', name)
-    if (target.includes('\0')) throw errno('EINVAL', 'symlink', name)
-    if (nameLength(target) > TARGET_MAX) throw errno('ENAMETOOLONG', 'symlink', name)
-    return drive(make(session, dfid, name, 'symlink', 0o777, gid, false, (dir, _mode, owner) => dir.symlink(name, target, owner)))
+    checkTarget(target, name)
+    return drive(made(session, dfid, name, 'symlink', () => ({ mode: 0o777, gid }), false, (dir, _mode, owner) => dir.symlink(name, target, owner)))
   },
 
   Tmknod(session, { dfid, name, mode, major, minor, gid }) {
     const type = mode & S.IFMT, device = type === S.IFCHR || type === S.IFBLK
     const rdev = device ? BigInt(deviceNumber(major, minor)) : 0n
-    return drive(make(session, dfid, name, 'mknod', mode, gid, false, (dir, mode, owner) => dir.mknod(name, type | mode, rdev, owner),
+    return drive(made(session, dfid, name, 'mknod', () => ({ mode, gid }), false, (dir, mode, owner) => dir.mknod(name, type | mode, rdev, owner),
       (attach, attr) => mayMknod(attach.user, attr, mode, rdev, name)))
   },
 
@@ -40,40 +40,51 @@ export const names: Pick<Handlers, 'Tmkdir' | 'Tsymlink' | 'Tmknod' | 'Tlink' | 
   },
 
   Trename(session, { fid: number, dfid, name }) {
-    const fid = session.file(number, 'rename'), { file, dir } = fid
-    if (file === fid.attach.root || file.place) throw errno('EBUSY', 'rename', name)
+    const { file, attach, dir, name: oldName } = session.file(number, 'rename'), to = session.file(dfid, 'rename')
+    if (isFixed(file, attach)) throw errno('EBUSY', 'rename', name)
     if (!dir) throw errno('EINVAL', 'rename: reached by "..": use Trenameat')
-    return drive(rename(session, fid, dir, fid.name, session.file(dfid, 'rename'), name))
+    return nothing(drive(rename({ attach, dir, name: oldName }, { attach: to.attach, dir: to.file, name }, file)))
   },
   Trenameat(session, { olddirfid, oldname, newdirfid, newname }) {
-    const from = session.file(olddirfid, 'renameat')
-    return drive(rename(session, from, directory(from, 'renameat'), oldname, session.file(newdirfid, 'renameat'), newname))
+    const from = session.file(olddirfid, 'renameat'), to = session.file(newdirfid, 'renameat')
+    return nothing(drive(rename({ attach: from.attach, dir: directory(from, 'renameat'), name: oldname }, { attach: to.attach, dir: to.file, name: newname })))
   },
 
   Tunlinkat: (session, fields) => drive(unlink(session, fields)),
 }
 
+/** What a symbolic link is to point at. */
+export function checkTarget(target: string, name: string): void {
+  if (target === '') throw errno('ENOENT', 'symlink', name)
+  if (target.includes('\0')) throw errno('EINVAL', 'symlink', name)
+  if (nameLength(target) > TARGET_MAX) throw errno('ENAMETOOLONG', 'symlink', name)
+}
+
 type Make = (dir: Node, mode: number, owner: Owner) => Awaitable<Node>
+type May = (attach: Attach, attr: Attr) => void
 /** What mkdir, symlink and mknod share: the directory stays what its fid stands for. */
-function* make(
-  session: Session, dfid: number, name: string, op: string, mode: number, gid: number, isDirectory: boolean, run: Make,
-  may = (attach: Fid['attach'], attr: Attr) => mayCreate(attach.user, attr, name),
-): Steps<{ qid: ReturnType<typeof qidOf> }> {
-  const { file, attach } = session.file(dfid, op)
-  if (!file.isDirectory) throw errno('ENOTDIR', op, name)
+function* made(session: Session, dfid: number, name: string, op: string, wish: Wish, isDirectory: boolean, run: Make, may?: May): Steps<{ qid: Qid }> {
+  const { file: dir, attach } = session.file(dfid, op)
+  const file = yield* make(attach, dir, name, op, wish, isDirectory, run, may)
+  const qid = qidOf(file)
+  file.release()
+  return { qid }
+}
+/** Something new in a directory, not open; retained. */
+export function* make(
+  attach: Attach, dir: File, name: string, op: string, wish: Wish, isDirectory: boolean, run: Make, may: May = (attach, attr) => mayCreate(attach.user, attr, name),
+): Steps<File> {
+  if (!dir.isDirectory) throw errno('ENOTDIR', op, name)
   checkName(name, op)
-  if (file.place?.children.has(name)) throw errno('EEXIST', op, name)
-  file.retain()
+  if (dir.place?.children.has(name)) throw errno('EEXIST', op, name)
+  dir.retain()
   try {
-    const attr = yield* get(rights(file.node, attach.user))
+    const attr = yield* get(rights(dir.node, attach.user))
     mayWalk(attach.user, attr, name)
-    yield* allowed(file, name, () => { mayChange(attach, op); may(attach, attr) })
-    const fresh = newFile(attach.user, attr, mode & 0o7777, gid, isDirectory)
-    const made = yield* get(file.mount.adopt(yield* get(run(file.node, fresh.mode, fresh.owner))))
-    const qid = qidOf(made)
-    made.release()
-    return { qid }
-  } finally { file.release() }
+    yield* allowed(dir, name, () => { mayChange(attach, op); may(attach, attr) })
+    const { mode, gid } = wish(attr), fresh = newFile(attach.user, attr, mode & 0o7777, gid, isDirectory)
+    return yield* get(dir.mount.adopt(yield* get(run(dir.node, fresh.mode, fresh.owner))))
+  } finally { dir.release() }
 }
 
 /** A refusal to make a name that exists says so, as Linux does, rather than that it may not be made. */
@@ -90,7 +101,12 @@ function* allowed(dir: File, name: string, check: () => void): Steps<void> {
 }
 
 function* link(session: Session, { dfid, fid: number, name }: Fields<'Tlink'>): Steps<Fields<'Rlink'>> {
-  const { file: dir, attach } = session.file(dfid, 'link'), { file, attach: from } = session.file(number, 'link')
+  const { file: dir, attach } = session.file(dfid, 'link')
+  yield* linkTo(attach, dir, name, session.file(number, 'link'))
+  return NOTHING
+}
+/** One more name of the file of a fid, in a directory. */
+export function* linkTo(attach: Attach, dir: File, name: string, { file, attach: from }: Fid): Steps<void> {
   if (!dir.isDirectory) throw errno('ENOTDIR', 'link', name)
   checkName(name, 'link')
   if (dir.mount !== file.mount) throw errno('EXDEV', 'link', name)
@@ -107,7 +123,6 @@ function* link(session: Session, { dfid, fid: number, name }: Fields<'Tlink'>): 
     dir.release()
     file.release()
   }
-  return NOTHING
 }
 
 function* unlink(session: Session, { dirfid, name, flags }: Fields<'Tunlinkat'>): Steps<Fields<'Runlinkat'>> {
@@ -136,14 +151,37 @@ function* unlink(session: Session, { dirfid, name, flags }: Fields<'Tunlinkat'>)
   return NOTHING
 }
 
-function* rename(session: Session, who: Fid, from: File, oldName: string, into: Fid, newName: string): Steps<Fields<'Rrename'>> {
-  const to = into.file, { user } = who.attach
+/** Refuses to take away a name of a file; both are retained by the caller. */
+export function* mayRemove(attach: Attach, file: File, dir: File | null, name: string): Steps<void> {
+  const { user } = attach
+  mayChange(attach, 'remove')
+  if (isFixed(file, attach)) throw errno('EBUSY', 'remove', name)
+  if (!dir) throw errno('EINVAL', 'remove: reached by "..": use Tunlinkat')
+  notMounted(dir, name, 'remove')
+  if (user.uid !== 0) mayUnlink(user, yield* get(rights(dir.node, user)), yield* get(rights(file.node, user)), name)
+}
+/** Takes it away. ENOENT: it is somebody else's now. */
+export function* removeName(attach: Attach, file: File, dir: File | null, name: string): Steps<void> {
+  yield* mayRemove(attach, file, dir, name)
+  try {
+    yield* get(dir!.node.unlinkat(name, file.isDirectory ? AT_REMOVEDIR : 0, file.node.qid.path))
+  } catch (e) {
+    // Somebody else's file has the name now, so that this one has none to remove.
+    throw isErrno(e, 'ESTALE') ? errno('ENOENT', 'remove', name) : e
+  }
+}
+
+/** A place of a name: the directory, and who came in how to it. */
+export interface Spot { readonly attach: Attach; readonly dir: File; readonly name: string }
+/** expected: what must stand there; ENOENT. */
+export function* rename({ attach, dir: from, name: oldName }: Spot, { attach: into, dir: to, name: newName }: Spot, expected?: File): Steps<void> {
+  const { user } = attach
   if (!to.isDirectory) throw errno('ENOTDIR', 'rename', newName)
   checkName(oldName, 'rename')
   checkName(newName, 'rename')
   if (from.mount !== to.mount) throw errno('EXDEV', 'rename', newName)
-  mayChange(who.attach, 'rename')
-  mayChange(into.attach, 'rename')
+  mayChange(attach, 'rename')
+  mayChange(into, 'rename')
   notMounted(from, oldName, 'rename')
   notMounted(to, newName, 'rename')
   from.retain()
@@ -151,8 +189,9 @@ function* rename(session: Session, who: Fid, from: File, oldName: string, into: 
   try {
     const { mount } = from
     if (user.uid !== 0) for (const dir of [from, to]) mayWalk(user, yield* get(rights(dir.node, user)), newName)
-    const moved = yield* get(mount.adopt(yield* get(from.node.walk(oldName))))
+    const moved: File = yield* get(mount.adopt(yield* get(from.node.walk(oldName))))
     try {
+      if (expected && moved !== expected) throw errno('ENOENT', 'rename', oldName)
       if (user.uid !== 0) yield* check(user, from, moved, to, newName)
       yield* get(from.node.renameat(oldName, to.node, newName, moved.node.qid.path))
       for (let fid = moved.fids; fid; fid = fid.next) if (fid.dir === from && fid.name === oldName) fid.reachedBy(to, newName)
@@ -161,9 +200,8 @@ function* rename(session: Session, who: Fid, from: File, oldName: string, into: 
     from.release()
     to.release()
   }
-  return NOTHING
 }
-function* check(user: Fid['attach']['user'], from: File, moved: File, to: File, newName: string): Steps<void> {
+function* check(user: User, from: File, moved: File, to: File, newName: string): Steps<void> {
   let target: Attr | undefined
   try {
     const node = yield* get(to.node.walk(newName))

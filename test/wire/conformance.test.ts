@@ -16,7 +16,7 @@ import type { Case } from './stand.ts'
 
 const cases: readonly Case[] = [...session, ...walk, ...open, ...attributes, ...directories, ...names, ...xattrs, ...life]
 
-/** Points of 9P2000 and 9P2000.u, which this server does not speak: it answers them `unknown` (C9). */
+/** Points of 9P2000 and 9P2000.u alone. */
 const elsewhere: Readonly<Record<number, string>> = {
   13: 'what an Rstat and an Rerror of 9P2000 are made of',
   56: 'Tcreate with DMDIR',

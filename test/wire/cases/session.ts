@@ -2,6 +2,7 @@
 
 import { NOFID, NOTAG, typeOf } from 'ninep'
 import * as assert from 'uvu/assert'
+import { Plan9 } from '../plan9/client.ts'
 import { anyFrame, frame } from '../raw.ts'
 import { c, onMemory } from '../stand.ts'
 import { among, file, quiet, setXattr } from './common.ts'
@@ -115,15 +116,16 @@ export const session = [
       assert.equal((await reply).fields, { ecode: 95 }, String(type))
     }
   }),
-  c(7, 'any request before Tversion is refused', async (t) => {
-    const raw = await t.connect()
+  c(7, 'any request before Tversion is refused, as 9P2000 refuses', async (t) => {
+    const raw = await Plan9.connect(t.url, '9P2000')
     for (const type of [typeOf.Tattach, typeOf.Tflush, typeOf.Twalk, typeOf.Twrite, 200]) {
       const reply = raw.reply(0)
       raw.bytes(anyFrame(type, 0, Buffer.alloc(40)))
-      assert.equal([(await reply).name], ['Rlerror'])
+      assert.equal([(await reply).name], ['Rerror'])
     }
     await raw.version()
     await raw.attach(0)
+    await raw.end()
   }),
   c(8, 'msize is the smaller of what both can', async (t) => {
     const raw = await t.connect()
@@ -134,11 +136,14 @@ export const session = [
     assert.is(await raw.refused('Tversion', { msize: 4095, version: '9P2000.L' }), 'EMSGSIZE')
     assert.is(await raw.refused('Tattach', { fid: 0, afid: NOFID, uname: '', aname: '', nUname: 0 }), 'EINVAL')
   }),
-  c(9, '9P2000.L is echoed; what is not spoken yet, or by nobody, is unknown, and not an error', async (t) => {
+  c(9, 'the dialects are echoed; others of 2000 or later are 9P2000; what nobody speaks is unknown, and not an error', async (t) => {
     const raw = await t.connect()
-    for (const version of ['9P2000.L', '9P2000', '9P2000.u', '9P2000.foo', 'foo', '', '9P1999', '9P2000.LL', '9P2001', 'x'.repeat(1000)]) {
-      const got = await raw.ok('Tversion', { msize: 8192, version }, NOTAG)
-      assert.equal(got, { msize: 8192, version: version === '9P2000.L' ? version : 'unknown' }, version)
+    const all = {
+      '9P2000.L': ['9P2000.L'], '9P2000.u': ['9P2000.u'], '9P2000': ['9P2000', '9P2000.foo', '9P2000.LL', '9P2000.l', '9P2000.', '9P2000.u.L', '9P2000.W', '9P2001', '9P10000'],
+      unknown: ['foo', '', '9P1999', '9P1999.L', '9P2000L', '9p2000', '9P', '9P200', ' 9P2000', 'toString', 'x'.repeat(1000)],
+    }
+    for (const [version, asked] of Object.entries(all)) {
+      for (const each of asked) assert.equal(await raw.ok('Tversion', { msize: 8192, version: each }, NOTAG), { msize: 8192, version }, each)
     }
   }),
   c(10, 'Tversion with another tag than NOTAG is answered with that', async (t) => {
@@ -146,13 +151,15 @@ export const session = [
     for (const tag of [1, 0, 77, NOTAG]) assert.is((await raw.ok('Tversion', { msize: 8192, version: '9P2000.L' }, tag)).version, '9P2000.L')
   }),
   c(11, 'after unknown nothing but a good Tversion helps', async (t) => {
-    const raw = await t.client()
+    const raw = await Plan9.versioned(t.url, '9P2000')
+    await raw.attach(0, t.aname)
     await raw.ok('Tversion', { msize: 8192, version: 'foo' }, NOTAG)
     assert.is(await raw.refused('Tattach', { fid: 5, afid: NOFID, uname: '', aname: '', nUname: 0 }), 'EINVAL')
-    assert.is(await raw.refused('Tgetattr', { fid: 0, mask: 1 }), 'EINVAL')
+    assert.is(await raw.refused('Tstat', { fid: 0 }), 'EINVAL')
     await raw.version()
-    assert.is(await raw.refused('Tgetattr', { fid: 0, mask: 1 }), 'EBADF')
+    assert.is(await raw.refused('Tstat', { fid: 0 }), 'EBADF')
     await raw.attach(0, t.aname)
+    await raw.end()
   }),
   c(12, 'a second Tversion ends fids, locks and what waits, without a word', async (t) => {
     const { raw } = t, other = await t.client()

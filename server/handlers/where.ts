@@ -1,0 +1,54 @@
+// Where a file stands: the directory above, and its name there. Those of a directory that was reached by '..' are looked for.
+
+import { O, nameOfBytes } from 'ninep'
+import type { DirSink } from '../../translators/translator.ts'
+import { get } from '../drive.ts'
+import type { Steps } from '../drive.ts'
+import type { Fid } from '../fid.ts'
+import type { File } from '../namespace.ts'
+import type { Session } from '../session.ts'
+import { isFixed } from './common.ts'
+
+/** Entries looked at in one turn of the loop. */
+const IN_A_TURN = 1024
+
+/** Notes with the fid where its directory stands, if that is not known, and can be. */
+export function* locate({ shared: { namespace } }: Session, fid: Fid): Steps<void> {
+  const { file, attach } = fid
+  if (fid.dir || isFixed(file, attach) || !file.isDirectory) return
+  const dir: File = yield* get(namespace.up(file))
+  try {
+    let name: string | undefined
+    for (let other = file.fids; other; other = other.next) if (other.dir === dir) name = other.name
+    name ??= yield* nameIn(dir, file)
+    if (name !== undefined && fid.file === file && fid.state !== 'gone') fid.reachedBy(dir, name)
+  } finally { dir.release() }
+}
+
+function* nameIn(dir: File, { node: { qid: { path } } }: File): Steps<string | undefined> {
+  let found: string | undefined, cookie = 0n, left = 0
+  const sink: DirSink = {
+    add(entry, _type, at, name) {
+      if (found !== undefined || left-- === 0) return false
+      cookie = at
+      if (entry === path) found = typeof name === 'string' ? name : nameOfBytes(Buffer.from(name), 0, name.length)
+      return true
+    },
+  }
+  const handle = yield* get(dir.node.open(O.RDONLY))
+  try {
+    for (;;) {
+      left = IN_A_TURN
+      if ((yield* get(handle.readdir(cookie, sink, 0))) || found !== undefined) return found
+      yield new Promise(setImmediate)
+    }
+  } finally { yield* get(handle.close()) }
+}
+
+/** What Stat.name says: the last name on the way, and '/' at the attach root. */
+export function nameOf({ dir, name, file, attach }: Fid): string {
+  if (dir) return name
+  if (file === attach.root) return '/'
+  const { place } = file
+  return place ? place.path.slice(place.path.lastIndexOf('/') + 1) || '/' : '..'
+}
