@@ -8,10 +8,11 @@ import type { Option, Options } from '../translators/options.ts'
 import { limitOptions } from './limits.ts'
 import type { Limits } from './limits.ts'
 import { parseListen } from './listen.ts'
-import { parseStack } from './stack.ts'
+import { BadStack, checkStack } from './stack.ts'
 import type { Stack } from './stack.ts'
 import { attachOptions, attachRules } from './users.ts'
 import type { AttachRules } from './users.ts'
+import { placeOf, stackOf, valueOf } from './yaml.ts'
 
 export interface Config {
   readonly listen: readonly string[]
@@ -21,7 +22,7 @@ export interface Config {
   readonly limits: Partial<Limits>
 }
 
-/** A config that is refused. The message has one line a fault: `ninefold.yaml:7: /scratch: memory: ...`. */
+/** A config that is refused. The message has one line a fault: `ninefold.yaml:7:14: /scratch: memory: ...`. */
 export class BadConfig extends Error {
   override readonly name = 'BadConfig'
 }
@@ -30,10 +31,13 @@ export class BadConfig extends Error {
 export function parseConfig(text: string, file: string): Config {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const reader = new Reader(document)
+  const reader = new Reader(document, text)
   const config = reader.faults.length === 0 ? reader.config() : undefined
   if (config && reader.faults.length === 0) return config
-  throw new BadConfig(reader.faults.sort((a, b) => a.offset - b.offset).map(({ offset, message }) => `${file}:${lines.linePos(offset).line}: ${message}`).join('\n'))
+  throw new BadConfig(reader.faults.sort((a, b) => a.offset - b.offset).map(({ offset, message }) => {
+    const { line, col } = lines.linePos(offset)
+    return `${file}:${line}:${col}: ${message}`
+  }).join('\n'))
 }
 
 /** The path of a namespace: absolute, without empty names, dots or a slash at its end. Throws BadOption. */
@@ -56,8 +60,8 @@ export function checkListen(url: string): string {
 
 class Reader {
   readonly faults: { offset: number; message: string }[]
-  constructor(private readonly document: Document) {
-    this.faults = document.errors.map((error) => ({ offset: error.pos[0], message: error.message }))
+  constructor(private readonly document: Document, private readonly source: string) {
+    this.faults = document.errors.map(({ code, pos, message }) => ({ offset: pos[0], message: code === 'DUPLICATE_KEY' ? `"${source.slice(...pos).trim()}" is given twice.` : message }))
   }
 
   config(): Config {
@@ -67,11 +71,11 @@ class Reader {
     const sections: Record<string, (value: YamlNode | null, at: number) => void> = {
       listen: (value, at) => {
         const items = isSeq(value) ? value.items as YamlNode[] : [value]
-        for (const item of items) this.#try(this.#offset(item, at), 'listen: ', () => listen.push(checkListen(this.#text(item, 'an address: tcp://127.0.0.1:5640'))))
+        for (const item of items) this.#try(placeOf(item, at), 'listen: ', () => listen.push(checkListen(this.#text(item, 'an address: tcp://127.0.0.1:5640'))))
       },
       state: (value, at) => this.#try(at, 'state: ', () => { state = this.#text(value, 'a folder: ./state') }),
       namespace: (value, at) => this.#entries(value, at, 'namespace', (path, stack, at) => this.#try(at, `${path}: `, () => {
-        namespace.set(checkPath(path), parseStack(this.#text(stack, 'a stack on one line: posix ./dir')))
+        namespace.set(checkPath(path), checkStack(stackOf(stack, this.source, at)))
       })),
       attach: (value, at) => this.#entries(value, at, 'attach', (path, rules, at) => this.#try(at, `attach: ${path}: `, () => {
         attach.set(checkPath(path), attachRules(this.#options(rules, at, `attach: ${path}`, attachOptions)))
@@ -98,15 +102,15 @@ class Reader {
     this.#entries(value, at, where, (key, node, at) => this.#try(at, `${where}: `, () => {
       const option: Option<unknown> | undefined = Object.hasOwn(options, key) ? options[key] : undefined
       if (!option) throw new BadOption(unknown(key, Object.keys(options)))
-      try { values[key] = option.parse(node?.toJS(this.document)) } catch (e) { throw e instanceof BadOption ? new BadOption(`${key}: ${e.message}`) : e }
+      try { values[key] = option.parse(valueOf(node)) } catch (e) { throw e instanceof BadOption ? new BadOption(`${key}: ${e.message}`) : e }
     }))
     return values
   }
 
   #entries(node: YamlNode | null, at: number, where: string, each: (key: string, value: YamlNode | null, at: number) => void): void {
-    if (!isMap(node)) return this.#fault(this.#offset(node, at), `${where}: is a mapping, of lines "name: value".`)
+    if (!isMap(node)) return this.#fault(placeOf(node, at), `${where}: is a mapping, of lines "name: value".`)
     for (const { key, value } of (node as YAMLMap<YamlNode, YamlNode | null>).items) {
-      const offset = this.#offset(key, at)
+      const offset = placeOf(key, at)
       if (isScalar(key) && key.value !== null) each(String(key.value), value, offset)
       else this.#fault(offset, `${where}: a key is a word.`)
     }
@@ -119,14 +123,13 @@ class Reader {
   #try(at: number, where: string, read: () => void): void {
     try { read() } catch (e) {
       if (!(e instanceof BadOption)) throw e
-      this.#fault(at, where + e.message)
+      this.#fault(e instanceof BadStack ? e.at : at, where + e.message)
     }
   }
-  #offset(node: YamlNode | null, otherwise: number): number { return node?.range?.[0] ?? otherwise }
   #keyOffset(root: unknown, section: string, key: string): number {
     const inner = isMap(root) ? root.get(section, true) : undefined
     const pair = isMap(inner) ? inner.items.find((item) => isScalar(item.key) && item.key.value === key) : undefined
-    return this.#offset((pair?.key as YamlNode | undefined) ?? null, 0)
+    return placeOf((pair?.key as YamlNode | undefined) ?? null, 0)
   }
 }
 

@@ -3,11 +3,16 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Ajv2020 as Ajv } from 'ajv/dist/2020.js'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { parse, parseDocument } from 'yaml'
+import type { Node } from 'yaml'
 import { parseConfig } from '../server/config.ts'
-import { parseStack, startStack } from '../server/stack.ts'
+import { configSchema } from '../server/schema.ts'
+import { checkStack, formatStack, parseStack, startStack } from '../server/stack.ts'
 import type { Stack } from '../server/stack.ts'
+import { stackOf } from '../server/yaml.ts'
 import { translators } from '../server/translators.ts'
 import type { AnyFactory } from '../server/translators.ts'
 import { ForwardTranslator } from '../translators/forward.ts'
@@ -118,31 +123,72 @@ test('reads a whole one', () => {
   assert.equal([...config.namespace].map(([path, stack]) => [path, show(stack)]), [['/', 'memory'], ['/scratch', 'rot13 shift<3> (memory size<64MiB>)']])
   assert.equal(config.limits, { msize: 65536, fids: 100 })
 })
+for (const [what, yaml, line] of [
+  ['a list of layers', '[rot13: { shift: 3 }, memory: { size: 1GiB, mode: 0755 }]', 'rot13 shift=3 | memory size=1GiB mode=0755'],
+  ['a layer alone', '{ memory: { size: 64MiB } }', 'memory size=64MiB'],
+  ['a positional option alone', '[rot13, posix: ./d]', 'rot13 | posix ./d'],
+  ['a layer without options', '[rot13: , memory: ]', 'rot13 | memory'],
+  ['lines in a list', '["rot13 shift=3 | rot13", memory]', 'rot13 shift=3 | rot13 | memory'],
+  ['values of YAML', '{ fault: { error-rate: 0.01, crash: on } }', undefined],
+  ['words with blanks', "{ posix: 'a (b), \"c\"' }", `posix 'a (b), "c"'`],
+] as const) {
+  test(`a stack in YAML, ${what}, is its line`, () => {
+    const read = () => parseConfig(`namespace:\n  /: ${yaml}\n`, 'n.yaml').namespace.get('/')!
+    if (line === undefined) return assert.throws(read, /takes one child, not 0|no option/)
+    assert.is(formatStack(read()), line)
+    assert.is(formatStack(parseStack(line)), line)
+  })
+}
+test('a stack in YAML may have many children, each a stack', () => {
+  const { contents } = parseDocument('- many: { keep: { a: 1, b: 2 } }\n- [brick ./d1, [rot13, brick: ./d2], { brick: { at: "./d 3", size: 2 } }]')
+  const stack = checkStack(stackOf(contents as Node, '', 0), known)
+  assert.is(formatStack(stack), 'many keep="a:1,b:2" (brick ./d1, rot13 | brick ./d2, brick "./d 3" size=2)')
+  assert.is(formatStack(parseStack(formatStack(stack), known)), formatStack(stack))
+})
+test('the schema takes what is read, and refuses what is not', () => {
+  const valid = new Ajv({ strict: true, allowUnionTypes: true }).compile(configSchema())
+  const check = (text: string) => valid(parse(text))
+  for (const text of [good, readFileSync(join(root, 'examples/quickstart.yaml'), 'utf8'), 'namespace: { /: [rot13: , memory: { size: 1GiB }] }', 'namespace: { /: { posix: ./d } }']) {
+    assert.ok(check(text), `${text}: ${JSON.stringify(valid.errors)}`)
+  }
+  for (const text of ['', 'listen: fd:3', 'namespace: {}', 'namespace: { x: memory }', 'namespace: { /: { memroy: } }', 'namespace: { /: { memory: { sise: 1 } } }', 'namespace: { /: { posix: } }',
+    'namespace: { /: { rot13: { shift: 26 } } }', good.replace('limits', 'limit'), good.replace('fids: 100', 'fids: x'), good.replace('squash: root', 'squash: rot')]) assert.not(check(text), text)
+})
+test('the schema in examples/ is that of this version', () => {
+  assert.is(readFileSync(join(root, 'examples/ninefold.schema.json'), 'utf8'), `${JSON.stringify(configSchema(), null, 2)}\n`, 'write it anew: bin/ninefold schema > examples/ninefold.schema.json')
+})
 test('the quickstart is a good one', () => {
   const config = parseConfig(readFileSync(join(root, 'examples/quickstart.yaml'), 'utf8'), 'quickstart.yaml')
   assert.equal(config.listen, ['unix:./run/ninefold.sock', 'tcp://127.0.0.1:5640'])
 })
 for (const [what, text, says] of [
-  ['an option that does not read', good.replace('64MiB', '"4 parsecs"'), 'n.yaml:5: /scratch: memory: size: "4 parsecs" is not a size. Write bytes or KiB, MiB, GiB: 64MiB.'],
-  ['a translator misspelt', good.replace('/: memory', '/: memroy'), `n.yaml:4: /: no translator "memroy". Did you mean "memory"? There are: ${[...translators.keys()].join(', ')}.`],
-  ['a section misspelt', good.replace('limits', 'limit'), 'n.yaml:8: no key "limit". Did you mean "limits"? There are: listen, state, namespace, attach, limits.'],
-  ['a limit misspelt', good.replace('fids', 'fid'), /^n\.yaml:10: limits: no key "fid"\. Did you mean "fids"\? There are: msize, /],
-  ['a limit out of range', good.replace('64KiB', '1KiB'), 'n.yaml:9: limits: msize: "1KiB" is out of range: from 4096 to 1048600 bytes.'],
-  ['an address of another kind', good.replace('tcp:', 'udp:'), /^n\.yaml:1: listen: udp:\/\/127.0.0.1:5640: .* Write tcp:\/\/127.0.0.1:5640, unix:.* or fd:3/],
-  ['a port beyond all', good.replace('5640', '65536'), /^n\.yaml:1: listen: tcp:\/\/127.0.0.1:65536: there is no port 65536/],
-  ['a relative path', good.replace('/scratch', 'scratch/'), 'n.yaml:5: scratch/: "scratch/" is not absolute. Write "/scratch".'],
-  ['a path with dots', good.replace('/scratch', '/a/../b'), 'n.yaml:5: /a/../b: "/a/../b" has an empty name, "." or ".." in it.'],
-  ['a path twice', good.replace('/scratch', '/'), /^n\.yaml:5: .*unique/],
-  ['squash misspelt', good.replace('squash: root', 'squash: rot'), /^n\.yaml:7: attach: \/: squash: "rot" is not one of none, root, all\. Did you mean "root"\?/],
-  ['a uid that is none', good.replace('1001', 'joe'), /^n\.yaml:7: attach: \/: uid-map: 1000: "joe" is not an integer/],
-  ['rules for what is not there', good.replace(/attach:\n {2}\//, 'attach:\n  /nowhere'), 'n.yaml:7: attach: /nowhere: nothing stands there. The namespace has: /, /scratch.'],
-  ['a stack that is a list', good.replace('/: memory', '/: [memory]'), 'n.yaml:4: /: ["memory"] is not text. Write a stack on one line: posix ./dir'],
-  ['a stack that is empty', good.replace('/: memory', '/:'), 'n.yaml:4: /: is empty. Write a stack on one line: posix ./dir'],
-  ['a namespace that is a word', good.replace(/namespace:[^]*attach/, 'namespace: memory\nattach'), 'n.yaml:3: namespace: is a mapping, of lines "name: value".'],
-  ['no namespace', 'listen: fd:3\n', /^n\.yaml:1: namespace is missing\. Write/],
-  ['nothing', '', 'n.yaml:1: a config: is a mapping, of lines "name: value".'],
-  ['YAML that is none', 'namespace: { /: memory\nlisten', /^n\.yaml:\d+: /],
-  ['two faults, both', good.replace('64KiB', 'x').replace('/: memory', '/: memroy'), /^n\.yaml:4: .*\nn\.yaml:9: /],
+  ['an option that does not read', good.replace('64MiB', '"4 parsecs"'), 'n.yaml:5:36: /scratch: memory: size: "4 parsecs" is not a size. Write bytes or KiB, MiB, GiB: 64MiB.'],
+  ['a translator misspelt', good.replace('/: memory', '/: memroy'), `n.yaml:4:6: /: no translator "memroy". Did you mean "memory"? There are: ${[...translators.keys()].join(', ')}.`],
+  ['a section misspelt', good.replace('limits', 'limit'), 'n.yaml:8:1: no key "limit". Did you mean "limits"? There are: listen, state, namespace, attach, limits.'],
+  ['a limit misspelt', good.replace('fids', 'fid'), /^n\.yaml:10:3: limits: no key "fid"\. Did you mean "fids"\? There are: msize, /],
+  ['a limit out of range', good.replace('64KiB', '1KiB'), 'n.yaml:9:3: limits: msize: "1KiB" is out of range: from 4096 to 1048600 bytes.'],
+  ['an address of another kind', good.replace('tcp:', 'udp:'), /^n\.yaml:1:10: listen: udp:\/\/127.0.0.1:5640: .* Write tcp:\/\/127.0.0.1:5640, unix:.* or fd:3/],
+  ['a port beyond all', good.replace('5640', '65536'), /^n\.yaml:1:10: listen: tcp:\/\/127.0.0.1:65536: there is no port 65536/],
+  ['a relative path', good.replace('/scratch', 'scratch/'), 'n.yaml:5:3: scratch/: "scratch/" is not absolute. Write "/scratch".'],
+  ['a path with dots', good.replace('/scratch', '/a/../b'), 'n.yaml:5:3: /a/../b: "/a/../b" has an empty name, "." or ".." in it.'],
+  ['a path twice', good.replace('/scratch', '/'), 'n.yaml:5:3: "/" is given twice.'],
+  ['squash misspelt', good.replace('squash: root', 'squash: rot'), /^n\.yaml:7:8: attach: \/: squash: "rot" is not one of none, root, all\. Did you mean "root"\?/],
+  ['a uid that is none', good.replace('1001', 'joe'), /^n\.yaml:7:37: attach: \/: uid-map: 1000: "joe" is not an integer/],
+  ['rules for what is not there', good.replace(/attach:\n {2}\//, 'attach:\n  /nowhere'), 'n.yaml:7:3: attach: /nowhere: nothing stands there. The namespace has: /, /scratch.'],
+  ['a layer below one that has its children', good.replace('/: memory', '/: [rot13 (memory), memory]'), 'n.yaml:4:23: /: nothing can stand below rot13: its children were named before'],
+  ['children in the middle', good.replace('/: memory', '/: [rot13, [memory], memory]'), /^n\.yaml:4:14: \/: a list in a stack is the children of the layer before it/],
+  ['a layer of two keys', good.replace('/: memory', '/: { memory: , rot13: }'), 'n.yaml:4:6: /: a layer is one key, its translator: { memory: { size: 1GiB } }. Here are 2'],
+  ['a layer whose options are a list', good.replace('/: memory', '/: { memory: [size] }'), /^n\.yaml:4:16: \/: memory: its options are a mapping/],
+  ['an option without a value', good.replace('/: memory', '/: { memory: { size: } }'), 'n.yaml:4:18: /: size: has no value'],
+  ['an option misspelt in a mapping', good.replace('/: memory', '/: { memory: { inodes: 5, sise: 1 } }'), /^n\.yaml:4:29: \/: memory: no option "sise"\. Did you mean "size"\?/],
+  ['an option misspelt in quotes', good.replace('/: memory', '/: "rot13 | memory sise=1"'), /^n\.yaml:4:22: \/: memory: no option "sise"/],
+  ['a stack that is a number', good.replace('/: memory', '/: 5'), /^n\.yaml:4:6: \/: is not a stack\. Write/],
+  ['a stack that is empty', good.replace('/: memory', '/:'), 'n.yaml:4:5: /: is empty. Write a stack on one line (posix ./dir), or its layers as a list, outermost first'],
+  ['a namespace that is a word', good.replace(/namespace:[^]*attach/, 'namespace: memory\nattach'), 'n.yaml:3:12: namespace: is a mapping, of lines "name: value".'],
+  ['no namespace', 'listen: fd:3\n', /^n\.yaml:1:1: namespace is missing\. Write/],
+  ['nothing', '', 'n.yaml:1:1: a config: is a mapping, of lines "name: value".'],
+  ['YAML that is none', 'namespace: { /: memory\nlisten', /^n\.yaml:\d+:\d+: /],
+  ['two faults, both', good.replace('64KiB', 'x').replace('/: memory', '/: memroy'), /^n\.yaml:4:6: .*\nn\.yaml:9:3: /],
 ] as const) {
   test(`refuses ${what}`, () => {
     try { parseConfig(text, 'n.yaml') } catch (e) {

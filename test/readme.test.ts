@@ -20,7 +20,7 @@ test('its configs are good ones', () => {
   for (const block of blocks) parseConfig(block, 'README.md')
 })
 test('its refusal is what a config is refused with', () => {
-  const line = /ninefold\.yaml:\d+: \/scratch: .*/.exec(readme)![0]
+  const line = /ninefold\.yaml:\d+:\d+: \/scratch: .*/.exec(readme)![0]
   try { parseConfig('\n\n\n\n\nnamespace:\n  /scratch: memory size="4 parsecs"\n', 'ninefold.yaml'); assert.unreachable() } catch (e) { assert.is((e as Error).message, line) }
 })
 test('its verbs and their flags are there', () => {

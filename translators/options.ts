@@ -39,9 +39,10 @@ export interface Env {
 /** Hears nothing. */
 export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** An option that does not read. The message is the whole sentence: what was wrong, what to write instead. */
+/** An option that does not read. The message is the whole sentence: what was wrong, what to write instead. key: which one of those given. */
 export class BadOption extends Error {
   override readonly name = 'BadOption'
+  constructor(message: string, readonly key?: string) { super(message) }
 }
 
 /** What stands behind a running translator: its definition, options and children. */
@@ -109,14 +110,14 @@ export function parseOptions<O extends Options>(definition: Definition<O, Arity>
     if (Object.hasOwn(options, key)) continue
     const names = Object.keys(options)
     const near = nearest(key, names)
-    throw new BadOption(`${name}: no option "${key}".${near ? ` Did you mean "${near}"?` : ''} It takes: ${names.join(', ') || 'none'}.`)
+    throw new BadOption(`${name}: no option "${key}".${near ? ` Did you mean "${near}"?` : ''} It takes: ${names.join(', ') || 'none'}.`, key)
   }
   const values: Record<string, unknown> = {}
   for (const [key, option] of Object.entries(options)) {
     const value = given[key]
     if (value !== undefined) {
       try { values[key] = option.parse(value) } catch (e) {
-        if (e instanceof BadOption) throw new BadOption(`${name}: ${key}: ${e.message}`)
+        if (e instanceof BadOption) throw new BadOption(`${name}: ${key}: ${e.message}`, key)
         throw e
       }
     } else if (option.optional) values[key] = option.default

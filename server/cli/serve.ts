@@ -8,7 +8,7 @@ import { BadConfig, checkListen, checkPath, parseConfig } from '../config.ts'
 import type { Config } from '../config.ts'
 import { parseListen } from '../listen.ts'
 import { mayListen, serve as start } from '../server.ts'
-import { parseStack, startStack } from '../stack.ts'
+import { formatStack, parseStack, startStack } from '../stack.ts'
 import type { Stack } from '../stack.ts'
 import { failure, Failure, Misuse } from './failure.ts'
 import { makeLog } from './log.ts'
@@ -83,7 +83,7 @@ export function tree(namespace: ReadonlyMap<string, Stack>): string {
   const paths = [...namespace.keys()]
   const draw = (path: string, head: string, tail: string, name: string) => {
     const stack = namespace.get(path)
-    lines.push({ left: head + name, stack: stack ? describe(stack) : '' })
+    lines.push({ left: head + name, stack: stack ? formatStack(stack) : '' })
     const below = path === '/' ? '/' : `${path}/`
     const names = [...new Set(paths.filter((other) => other !== path && other.startsWith(below)).map((other) => other.slice(below.length).split('/')[0]!))].sort()
     for (const [i, name] of names.entries()) {
@@ -95,16 +95,6 @@ export function tree(namespace: ReadonlyMap<string, Stack>): string {
   const width = Math.max(...lines.map(({ left }) => left.length))
   return lines.map(({ left, stack }) => `${left.padEnd(width)}  ${stack}`.trimEnd()).join('\n')
 }
-/** A stack as its line. */
-function describe({ factory: { definition }, options, children }: Stack): string {
-  const words = Object.entries(options).map(([key, value]) => {
-    const text = /[\s|(),"']/.test(String(value)) ? JSON.stringify(value) : String(value)
-    return definition.options[key]!.positional ? text : `${key}=${text}`
-  })
-  const head = [definition.name, ...words].join(' ')
-  return children.length === 0 ? head : children.length === 1 ? `${head} | ${describe(children[0]!)}` : `${head} (${children.map(describe).join(', ')})`
-}
-
 /** A line to paste for each address, as root of the machine that mounts. */
 function mountLines(urls: readonly string[]): string {
   const common = 'version=9p2000.L,access=client,msize=1048576'

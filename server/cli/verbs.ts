@@ -40,6 +40,11 @@ export function verbs(y: Argv, width: number): Argv {
       .epilogue((await import('./translators.ts')).translatorsHelp(width)),
     async ({ file, at, listen, state, log }) => (await import('./serve.ts')).serve({ at, listen, level: log, ...(file === undefined ? {} : { file }), ...(state === undefined ? {} : { state }) }))
 
+    .command('schema', 'print the JSON Schema of a config, for editors', (y) => y
+      .example('ninefold schema > ninefold.schema.json', '')
+      .epilogue('A config whose first line is "# yaml-language-server: $schema=./ninefold.schema.json" is then completed and checked as it is typed.'),
+    async () => console.log(JSON.stringify((await import('../schema.ts')).configSchema(), null, 2)))
+
     .command('ls [path..]', 'list directories', (y) => where(y)
       .positional('path', { type: 'string', array: true, default: ['/'], describe: 'a directory or a file' })
       .option('l', { alias: 'long', type: 'boolean', default: false, describe: 'mode, links, owner, group, size, time' })
