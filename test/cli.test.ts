@@ -424,7 +424,7 @@ life('a wrong config is refused whole, with its lines, and nothing is left', () 
   const { status, stderr, stdout } = spawnSync(bin, ['serve', 'wrong.yaml'], { cwd: folder, encoding: 'utf8' })
   assert.is(status, 1)
   assert.is(stdout, '')
-  assert.match(stderr, /^ninefold: serve: wrong\.yaml:3: \/: memory: no option "sise"\. Did you mean "size"\?.*\nninefold: serve: wrong\.yaml:4: \/x: no translator "posxi"\. Did you mean "posix"\?.*\n$/)
+  assert.match(stderr, /^ninefold: serve: wrong\.yaml:3:13: \/: memory: no option "sise"\. Did you mean "size"\?.*\nninefold: serve: wrong\.yaml:4:7: \/x: no translator "posxi"\. Did you mean "posix"\?.*\n$/)
   assert.not.ok(existsSync(at('wrong.sock')))
 })
 for (const [what, words, code, says] of [

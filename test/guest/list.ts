@@ -113,7 +113,7 @@ const programs: readonly Entry[] = [
       printf more >> 0/0; git commit -qam more; test "$(git rev-list --count HEAD)" -eq 11`, 180)
   } },
   { name: 'sqlite3 commits 500 transactions', needs: ['sqlite3'], async run(bench) {
-    const out = await sh(bench, `sqlite3 db < '${bench.tools.sql}'; test ! -e db-journal`, 180)
+    const out = await sh(bench, `sqlite3 db < '${bench.tools.sql}'; test ! -e db-journal`, 400)
     if (out.trim() !== 'delete\nok\n500|125250') throw new Error(out.trim())
   } },
   { name: 'dbench with four clients', needs: ['dbench'], async run(bench) {

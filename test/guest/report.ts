@@ -32,11 +32,12 @@ export class Report {
   /** The totals, as every test program here ends. */
   get totals(): string { return `${this.passed} passed, ${this.failed} failed, ${this.skipped} skipped` }
 
-  /** RESULTS.md: a table for each way, a column for each of its mounts. */
-  page(ways: readonly string[], mounts: readonly string[], release: string): string {
+  /** RESULTS.md: a table for each way, a column for each of its mounts. earlier: the page as it is, whose cells stay where nothing new was run. */
+  page(ways: readonly string[], mounts: readonly string[], release: string, earlier: string): string {
+    const old = cellsOf(earlier)
     const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
     const tables = ways.map((way) => {
-      const columns = mounts.map((mount) => this.#cells.get(`${way} ${mount}`) ?? new Map<string, string>())
+      const columns = mounts.map((mount) => new Map([...old.get(`${way} ${mount}`) ?? [], ...this.#cells.get(`${way} ${mount}`) ?? []]))
       const entries = [...new Set(columns.flatMap((column) => [...column.keys()]))]
       const rows = entries.map((entry) => row([entry, ...columns.map((column) => column.get(entry) ?? '-')]))
       const rest = [...this.#cells.get(way) ?? []].map(([entry, what]) => `\n${entry}: ${what}.\n`)
@@ -44,9 +45,25 @@ export class Report {
     })
     return `# What a Linux guest made of it
 
-Written by \`npm run test:guest -- --all\` on ${new Date().toISOString().slice(0, 10)}, Linux ${release} in the guest: ${this.totals}.
+Written by \`npm run test:guest -- --all\`, whole or in parts (\`--way\`, \`--entry\`): each cell is what came of its last run. Linux ${release} in the guest.
 "342 ok + 16": so many promises kept, and so many that [expected.txt](checker/expected.txt) says 9P or this kernel can't keep.
 
 ${tables.join('\n')}`
   }
+}
+
+/** The cells of a page that page() wrote: by mount, then by entry. */
+function cellsOf(page: string): ReadonlyMap<string, ReadonlyMap<string, string>> {
+  const cells = new Map<string, Map<string, string>>()
+  for (const section of page.split(/^## /m).slice(1)) {
+    const [way, ...lines] = section.split('\n')
+    const [head, , ...rows] = lines.filter((line) => line.startsWith('|')).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
+    for (const [entry, ...row] of rows) {
+      for (const [i, cell] of row.entries()) {
+        const where = `${way} ${head![i + 1]}`
+        if (cell !== '-') cells.set(where, (cells.get(where) ?? new Map<string, string>()).set(entry!, cell))
+      }
+    }
+  }
+  return cells
 }
