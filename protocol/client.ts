@@ -1,16 +1,20 @@
-// A 9P2000.L client: requests go out as they are made, answers are matched by tag, and an abort becomes a Tflush.
+// A 9P client: requests go out as they are made, answers are matched by tag, and an abort becomes a Tflush.
 
 import { copied } from './bytes.ts'
-import { decode } from './codec.ts'
+import { codecs } from './codec.ts'
 import { HEADER, NOFID, NONUNAME, NOTAG } from './constants.ts'
-import { codeOf, errno, errnos, type Errno } from './errno.ts'
+import { codeOfEname } from './ename.ts'
+import { codeOf, errno, errnos, isErrno, type Errno } from './errno.ts'
 import { File } from './file.ts'
 import { Inbox, Outbox } from './frames.ts'
 import { getU16 } from './fixed.ts'
-import { nameOf, typeOf, type Fields, type Reply, type Request } from './messages.ts'
+import { LegacyFile } from './legacy.ts'
+import { nameOf, typeOf, type Dialect, type Fields, type Reply, type Request } from './messages.ts'
 import { duplexOf, type ByteStream, type DuplexStream } from './stream.ts'
 
 export interface Options {
+  /** What to speak, or what can be spoken, the best first: '9P2000.L' unless told. */
+  readonly dialect?: Dialect | readonly Dialect[]
   /** The largest message to ask for, bytes; the server may lower it. Default 1 MiB + 24. */
   readonly msize?: number
   /** Milliseconds until a version must be agreed on; ETIMEDOUT. Default: none. */
@@ -23,19 +27,22 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 export interface AttachOptions {
+  /** Default: none, and in 9P2000, which has no numbers, $USER or 'none'. */
   readonly uname?: string
   readonly aname?: string
-  /** Default: the user of this process. */
+  /** Default: the user of this process. 9P2000 can't say it. */
   readonly uid?: number
 }
 
-const VERSION = '9P2000.L'
+/** What is older than .L, and has other messages in the place of many of its. */
+type Older = Exclude<Dialect, '9P2000.L'>
+
 const MSIZE = 1024 * 1024 + 24
 const LEAST_MSIZE = 512
 /** Milliseconds that close() gives a peer which does not read. */
 const CLOSE_WAIT = 1000
 
-/** Connects to `tcp://HOST:PORT` or `unix:PATH` and agrees on a version. EPROTONOSUPPORT: the server does not speak 9P2000.L. */
+/** Connects to `tcp://HOST:PORT` or `unix:PATH` and agrees on a version. EPROTONOSUPPORT: the server does not speak what was asked for. */
 export function connect(url: string, options: Options = {}): Promise<Client> { return Client.connect(url, options) }
 
 /** Sockets are Node's, and all else here does without it. */
@@ -63,7 +70,7 @@ async function within<T>({ timeout, signal }: Options, subject: string, work: (s
 
 /** A request on its way. */
 interface Exchange {
-  readonly name: Request
+  readonly name: Request | Request<Older>
   readonly fields: object
   readonly resolve: (reply: any) => void
   readonly reject: (error: unknown) => void
@@ -94,6 +101,7 @@ class Numbers {
 export class Client implements AsyncDisposable {
   /** The largest message both sides take, bytes. */
   msize: number
+  #dialect: Dialect = '9P2000.L'
   readonly #stream: DuplexStream
   readonly #inbox: Inbox
   readonly #outbox: Outbox
@@ -141,7 +149,7 @@ export class Client implements AsyncDisposable {
       return start(await dial(url, inbox, signal), signal, true)
     })
   }
-  static #prepare({ msize = MSIZE }: Options): { inbox: Inbox; start: (stream: DuplexStream, signal: AbortSignal, copies: boolean) => Promise<Client> } {
+  static #prepare({ msize = MSIZE, dialect = '9P2000.L' }: Options): { inbox: Inbox; start: (stream: DuplexStream, signal: AbortSignal, copies: boolean) => Promise<Client> } {
     if (!(msize >= LEAST_MSIZE && msize <= 0xffffffff)) throw errno('EINVAL', `msize ${msize}: at least ${LEAST_MSIZE} bytes`)
     let client: Client
     const inbox = new Inbox(msize, (b, start, end) => client.#receive(b, start, end),
@@ -150,21 +158,31 @@ export class Client implements AsyncDisposable {
       inbox,
       start: (stream, signal, copies) => {
         client = new Client(stream, msize, inbox, copies)
-        return client.#agree(signal)
+        return client.#agree(typeof dialect === 'string' ? [dialect] : dialect, signal)
       },
     }
   }
 
-  async #agree(signal: AbortSignal): Promise<this> {
+  async #agree(wanted: readonly Dialect[], signal: AbortSignal): Promise<this> {
     const give = () => this.#fail(signal.reason)
     if (signal.aborted) give()
     signal.addEventListener('abort', give)
     try {
-      const { msize, version } = await this.rpc('Tversion', { msize: this.msize, version: VERSION })
-      if (version !== VERSION) throw errno('EPROTONOSUPPORT', `the server speaks ${JSON.stringify(version)}, not ${VERSION}`)
-      if (msize > this.msize || msize < LEAST_MSIZE) throw errno('EPROTO', `the server answered msize ${msize} to ${this.msize}`)
-      this.#inbox.limit = this.msize = msize
-      return this
+      let refusal: unknown = errno('EINVAL', 'no dialect')
+      for (const dialect of wanted) {
+        try {
+          const { msize, version } = await this.rpc('Tversion', { msize: this.msize, version: dialect })
+          if (version !== dialect) throw errno('EPROTONOSUPPORT', `the server speaks ${JSON.stringify(version)}, not ${wanted.join(' or ')}`)
+          if (msize > this.msize || msize < LEAST_MSIZE) throw errno('EPROTO', `the server answered msize ${msize} to ${this.msize}`)
+          this.#inbox.limit = this.msize = msize
+          this.#dialect = this.#outbox.dialect = dialect
+          return this
+        } catch (error) {
+          if (this.#end || isErrno(error, 'EPROTO')) throw error
+          refusal = isErrno(error, 'EPROTONOSUPPORT') ? error : errno('EPROTONOSUPPORT', `the server refused ${dialect} (${(error as Error).message})`, undefined, error)
+        }
+      }
+      throw refusal
     } catch (error) {
       this.#fail(error)
       throw error
@@ -173,12 +191,15 @@ export class Client implements AsyncDisposable {
     }
   }
 
+  /** What is spoken. */
+  get dialect(): Dialect { return this.#dialect }
+
   /** The root that `aname` names, as a user. */
-  async attach({ uname = '', aname = '', uid = globalThis.process?.getuid?.() ?? NONUNAME }: AttachOptions = {}): Promise<File> {
+  async attach({ uname = this.dialect === '9P2000' ? globalThis.process?.env.USER || 'none' : '', aname = '', uid = globalThis.process?.getuid?.() ?? NONUNAME }: AttachOptions = {}): Promise<File> {
     const fid = this.takeFid()
     try {
       const { qid } = await this.rpc('Tattach', { fid, afid: NOFID, uname, aname, nUname: uid })
-      return new File(this, fid, qid)
+      return this.dialect === '9P2000.L' ? new File(this, fid, qid) : new LegacyFile(this, fid, qid)
     } catch (error) {
       this.freeFid(fid)
       throw error
@@ -187,9 +208,13 @@ export class Client implements AsyncDisposable {
 
   /**
    * Sends a request and resolves with the fields of its answer, which are the caller's to keep. The fields sent are lent
-   * until then. An Rlerror rejects with its code. EMSGSIZE: the request is larger than msize.
+   * until then. A refusal rejects with its code. EMSGSIZE: the request is larger than msize. EOPNOTSUPP: the dialect has no
+   * such request.
    */
-  rpc<N extends Request>(name: N, fields: Fields<N>, { signal }: CallOptions = {}): Promise<Fields<Reply<N>>> {
+  rpc<N extends Request>(name: N, fields: Fields<N>, options?: CallOptions): Promise<Fields<Reply<N>>>
+  /** The same for what 9P2000.L does not have. 9P2000 needs none of the fields that it lacks. */
+  rpc<N extends Request<Older>>(name: N, fields: Fields<N, Older>, options?: CallOptions): Promise<Fields<Reply<N, Older>, Older>>
+  rpc(name: Request | Request<Older>, fields: object, { signal }: CallOptions = {}): Promise<unknown> {
     return this.#call(name, fields, undefined, signal)
   }
   /** Tread into `into`: how many bytes came. */
@@ -217,7 +242,7 @@ export class Client implements AsyncDisposable {
   /** Whether the connection is over. */
   get closed(): boolean { return this.#end !== undefined }
 
-  #call(name: Request, fields: object, into: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<any> {
+  #call(name: Request | Request<Older>, fields: object, into: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<any> {
     return new Promise((resolve, reject) => {
       if (this.#end) return reject(this.#end.error)
       if (signal?.aborted) return reject(signal.reason)
@@ -236,7 +261,7 @@ export class Client implements AsyncDisposable {
   #send(exchange: Exchange): void {
     const tag = exchange.name === 'Tversion' ? NOTAG : this.#tags.take()
     try {
-      this.#outbox.put(exchange.name, tag, exchange.fields as never, this.msize)
+      this.#outbox.put(exchange.name, tag, exchange.fields, this.msize)
       exchange.tag = tag
       this.#sent[slotOf(tag)] = exchange
     } catch (error) {
@@ -273,13 +298,13 @@ export class Client implements AsyncDisposable {
     const exchange = this.#sent[slotOf(tag)]
     if (!exchange) return this.#fail(errno('EPROTO', `the server answered tag ${tag}, which no request has, with type ${type}`))
     const { name, into, flushes } = exchange
-    const refused = type === typeOf.Rlerror
+    const refused = type === typeOf.Rerror || (type === typeOf.Rlerror && this.#dialect === '9P2000.L')
     if (refused ? flushes : type !== typeOf[name] + 1) return this.#fail(errno('EPROTO', `the server answered ${name} with type ${type}`))
     let reply: unknown
     try {
-      if (refused) reply = refusal(exchange, decode('Rlerror', buffer, start + HEADER, end).ecode)
+      if (refused) reply = refusal(exchange, type, this.dialect, buffer, start + HEADER, end)
       else if (into) reply = readInto(into, buffer, start + HEADER, end)
-      else reply = owned(decode(nameOf(type)!, buffer, start + HEADER, end))
+      else reply = owned(this.#decoder(type)(buffer, start + HEADER, end))
     } catch (error) {
       return this.#fail(errno('EPROTO', `the server answered ${name} with a body that is none`, undefined, error))
     }
@@ -292,6 +317,10 @@ export class Client implements AsyncDisposable {
     }
     this.#settle(exchange)[refused ? 'reject' : 'resolve'](reply)
     if (this.#flushes.size > 0 || this.#waiting.size > 0) this.#pump()
+  }
+
+  #decoder(type: number): (frame: Uint8Array, start: number, end: number) => object {
+    return (codecs[this.#dialect].decoders as Readonly<Record<string, (frame: Uint8Array, start: number, end: number) => object>>)[nameOf(type, this.#dialect)!]!
   }
 
   /** To be told of its end, which no signal can change any more. */
@@ -334,17 +363,27 @@ export class Client implements AsyncDisposable {
   }
 }
 
-/** What an Rlerror says, of what was asked. */
-function refusal({ name, fields }: Exchange, number: number): Errno {
-  const { name: file, oldname, names, aname } = fields as Partial<Fields<'Tlcreate'> & Fields<'Trenameat'> & Fields<'Twalk'> & Fields<'Tattach'>>
+/**
+ * What an Rlerror or Rerror says, of what was asked. A server's own words that stand for no number are in the message, and the
+ * cause. In .L, and before anything is agreed on, an Rerror of four bytes is taken for an Rlerror: so nfs-ganesha has it.
+ */
+function refusal({ name, fields }: Exchange, type: number, dialect: Dialect, buffer: Uint8Array, start: number, end: number): Errno {
+  const { name: file, oldname, names, stat, aname, version } =
+    fields as Partial<Fields<'Tlcreate'> & Fields<'Trenameat'> & Fields<'Twalk'> & Fields<'Twstat', Older> & Fields<'Tattach'> & Fields<'Tversion'>>
+  const op = name.slice(1), subject = file ?? oldname ?? names?.join('/') ?? (stat?.name || aname) ?? version
+  let number = 0, ename = ''
+  if (type === typeOf.Rlerror || (dialect === '9P2000.L' && end - start === 4)) number = codecs['9P2000.L'].decoders.Rlerror(buffer, start, end).ecode
+  else if (dialect === '9P2000.u') ({ ename, errno: number } = codecs[dialect].decoders.Rerror(buffer, start, end))
+  else ename = codecs['9P2000'].decoders.Rerror(buffer, start, end).ename
   const code = codeOf(number)
-  const op = name.slice(1)
-  return errno(code, errnos[code] === number ? op : `${op} (error ${number})`, file ?? oldname ?? names?.join('/') ?? aname)
+  if (errnos[code] === number) return errno(code, op, subject)
+  const told = codeOfEname(ename)
+  return told ? errno(told, op, subject) : errno('EIO', `${op} (${ename || `error ${number}`})`, subject, ename ? new Error(ename) : undefined)
 }
 
 /** Copies the data of an Rread to where they were asked for: how many. */
 function readInto(into: Uint8Array, buffer: Uint8Array, start: number, end: number): number {
-  const { data } = decode('Rread', buffer, start, end)
+  const { data } = codecs['9P2000.L'].decoders.Rread(buffer, start, end)
   into.set(data)                                           // RangeError: more than was asked for
   return data.length
 }

@@ -36,16 +36,16 @@ export class File implements AsyncDisposable {
   readonly #fid: number
   #dead = false
   /** Open flags; undefined before open(). */
-  #flags: number | undefined
+  protected flags: number | undefined
   /** Bytes of one read or write. */
-  #piece: number
+  protected piece: number
 
   /** Of a fid that is known to exist. */
   constructor(client: Client, fid: number, qid: Qid) {
     this.client = client
     this.qid = qid
     this.#fid = fid
-    this.#piece = client.msize - IOHDRSZ
+    this.piece = client.msize - IOHDRSZ
   }
   get fid(): number {
     if (this.#dead) throw errno('EBADF', 'use of a file after its clunk')
@@ -64,21 +64,23 @@ export class File implements AsyncDisposable {
         qid = qids.at(-1) ?? qid
         if (qids.length < chunk.length) throw errno(qid.type & QT.DIR ? 'ENOENT' : 'ENOTDIR', 'walk', names.slice(0, at + qids.length + 1).join('/'))
       } catch (error) {
-        if (from === fid) await new File(this.client, fid, qid).#giveUp()
+        if (from === fid) await this.of(fid, qid).#giveUp()
         else this.client.freeFid(fid)
         throw error
       }
       from = fid
     }
-    return new File(this.client, fid, qid)
+    return this.of(fid, qid)
   }
+  /** What walk() makes of a fid. */
+  protected of(fid: number, qid: Qid): File { return new File(this.client, fid, qid) }
   /** The same file, unopened. */
   clone(): Promise<File> { return this.walk() }
 
   /** Opens it, for good. flags: O. */
   async open(flags: number = O.RDONLY, options?: CallOptions): Promise<this> {
     const { iounit } = await this.client.rpc('Tlopen', { fid: this.fid, flags }, options)
-    this.#opened(flags, iounit)
+    this.opened(flags, iounit)
     return this
   }
   /** A new file in this directory, opened; an existing one unless flags has O.EXCL. This file stays what it is. */
@@ -87,16 +89,16 @@ export class File implements AsyncDisposable {
     try {
       const { qid, iounit } = await this.client.rpc('Tlcreate', { fid: dir.fid, name, flags, mode, gid })
       const file = new File(this.client, dir.fid, qid)
-      file.#opened(flags, iounit)
+      file.opened(flags, iounit)
       return file
     } catch (error) {
       await dir.#giveUp()
       throw error
     }
   }
-  #opened(flags: number, iounit: number): void {
-    this.#flags = flags
-    if (iounit > 0) this.#piece = Math.min(this.#piece, iounit)
+  protected opened(flags: number, iounit: number): void {
+    this.flags = flags
+    if (iounit > 0) this.piece = Math.min(this.piece, iounit)
   }
 
   /** Up to `length` bytes from `offset`; fewer only where the file ends. Memory is taken for all of `length`. */
@@ -129,7 +131,7 @@ export class File implements AsyncDisposable {
   /** Writes all of it. After an error any part of it may have been written. The bytes are lent until this settles. */
   async write(bytes: Uint8Array, offset: number, options?: CallOptions): Promise<number> {
     notBelow0(offset)
-    const appends = this.#flags !== undefined && (this.#flags & O.APPEND) !== 0   // pieces that race would change places
+    const appends = this.flags !== undefined && (this.flags & O.APPEND) !== 0   // pieces that race would change places
     await this.#inPieces(bytes.length, appends ? 1 : WINDOW, async (start, stop) => {
       for (let at = start; at < stop;) {
         const { count } = await this.client.rpc('Twrite', { fid: this.fid, offset: offset + at, data: bytes.subarray(at, stop) }, options)
@@ -142,20 +144,20 @@ export class File implements AsyncDisposable {
 
   /** Runs `work` on every piece of `length` bytes, `window` of them at a time. Settles when none runs any more. */
   async #inPieces(length: number, window: number, work: (start: number, stop: number) => Promise<void>): Promise<void> {
-    if (length <= this.#piece) return length > 0 ? work(0, length) : undefined
+    if (length <= this.piece) return length > 0 ? work(0, length) : undefined
     let next = 0
     let failed = false
     const lane = async () => {
       while (next < length && !failed) {
         const start = next
-        next = Math.min(length, start + this.#piece)
+        next = Math.min(length, start + this.piece)
         await work(start, next).catch((error: unknown) => {
           failed = true
           throw error
         })
       }
     }
-    const lanes = await Promise.allSettled(Array.from({ length: Math.min(window, Math.ceil(length / this.#piece)) }, lane))
+    const lanes = await Promise.allSettled(Array.from({ length: Math.min(window, Math.ceil(length / this.piece)) }, lane))
     for (const lane of lanes) if (lane.status === 'rejected') throw lane.reason
   }
 
@@ -167,7 +169,7 @@ export class File implements AsyncDisposable {
     const ahead: Promise<{ bytes: Uint8Array; last: boolean }>[] = []
     const readAhead = () => {
       while (ahead.length < STREAM_AHEAD && offset < end) {
-        const bytes = allocate(Math.min(this.#piece, STREAM_PIECE, end - offset))
+        const bytes = allocate(Math.min(this.piece, STREAM_PIECE, end - offset))
         const piece = this.#fill(bytes, offset, options).then((count) => ({ bytes: bytes.subarray(0, count), last: count < bytes.length }))
         piece.catch(() => {})                              // told when its turn comes
         ahead.push(piece)
@@ -188,14 +190,14 @@ export class File implements AsyncDisposable {
 
   /** The entries of a directory; of one that is not open, by a fid of its own. */
   async *readdir({ dots = false, signal }: ReaddirOptions = {}): AsyncGenerator<Dirent, void, void> {
-    const dir = this.#flags === undefined ? await this.clone() : this
+    const dir = this.flags === undefined ? await this.clone() : this
     try {
       if (dir !== this) await dir.open(O.RDONLY | O.DIRECTORY)
       for (let offset = 0n;;) {
-        const { data } = await this.client.rpc('Treaddir', { fid: dir.fid, offset, count: dir.#piece }, { signal })
-        if (data.length === 0) return
+        const entries = await dir.entries(offset, { signal })
+        if (entries.length === 0) return
         const from = offset
-        for (const entry of direntsOf(data)) {
+        for (const entry of entries) {
           offset = entry.cookie
           if (dots || (entry.name !== '.' && entry.name !== '..')) yield entry
         }
@@ -204,6 +206,11 @@ export class File implements AsyncDisposable {
     } finally {
       if (dir !== this) await dir.#giveUp()
     }
+  }
+
+  /** Those after a cookie, of a directory that is open: as many as one message brings. */
+  protected async entries(offset: bigint, options: CallOptions): Promise<Dirent[]> {
+    return direntsOf((await this.client.rpc('Treaddir', { fid: this.fid, offset, count: this.piece }, options)).data)
   }
 
   /** mask: Attrs. */

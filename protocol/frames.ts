@@ -2,11 +2,11 @@
 // frames of one turn into one write.
 
 import { allocate } from './bytes.ts'
-import { encode } from './codec.ts'
+import { codecs } from './codec.ts'
 import { HEADER } from './constants.ts'
 import { errno } from './errno.ts'
 import { getU32, putU32 } from './fixed.ts'
-import type { Fields, Name } from './messages.ts'
+import type { Dialect, Fields } from './messages.ts'
 import type { DuplexStream } from './stream.ts'
 
 const READ_BUFFER = 256 * 1024
@@ -18,6 +18,7 @@ const HIGH_WATER = 512 * 1024
 /** Bytes of Twrite before its data. */
 const WRITE_HEAD = 23
 const nothing = new Uint8Array(0)
+type Encoder = (tag: number, fields: object, into: Uint8Array, at: number) => number
 /** Runs at the end of this turn; in Node that is after the promises which it resolves. */
 const atEnd: (work: () => void) => void = globalThis.process?.nextTick ?? ((work) => void Promise.resolve().then(work))
 
@@ -93,6 +94,8 @@ export class Outbox {
   #written = 0
   #end = 0
   #corked = false
+  /** Of the frames that are to come. */
+  dialect: Dialect = '9P2000.L'
   /** copies: what was written, and does not wait any more, is not looked at again. */
   constructor(stream: DuplexStream, copies = false) {
     this.#stream = stream
@@ -102,8 +105,9 @@ export class Outbox {
   /** Whether frames should be held back until the stream's next 'drain'. */
   get full(): boolean { return this.#stream.writableLength > HIGH_WATER }
 
-  /** Adds a frame. EMSGSIZE: it is larger than `limit`; else as encode. Payloads are lent until they are answered. */
-  put<N extends Name>(name: N, tag: number, fields: Fields<N>, limit: number): void {
+  /** Adds a frame. EMSGSIZE: it is larger than `limit`; EOPNOTSUPP: the dialect has none of this name; else as an Encoder.
+   *  Payloads are lent until they are answered. */
+  put(name: string, tag: number, fields: object, limit: number): void {
     const data = name === 'Twrite' ? (fields as Fields<'Twrite'>).data : nothing
     if (data.length < BY_REFERENCE) {
       this.#encode(name, tag, fields, limit)
@@ -120,10 +124,12 @@ export class Outbox {
   }
 
   /** Where the frame begins that this added. */
-  #encode<N extends Name>(name: N, tag: number, fields: Fields<N>, limit: number): number {
+  #encode(name: string, tag: number, fields: object, limit: number): number {
     const start = this.#end
+    const encoder = (codecs[this.dialect].encoders as Readonly<Record<string, Encoder | undefined>>)[name]
+    if (!encoder) throw errno('EOPNOTSUPP', name.slice(1), undefined, new Error(`${this.dialect} has no ${name}`))
     try {
-      const end = encode(name, tag, fields, this.#buffer, start)
+      const end = encoder(tag, fields, this.#buffer, start)
       if (end - start > limit) throw errno('EMSGSIZE', name)
       this.#end = end
       return start

@@ -27,6 +27,9 @@ export interface Attr {
   readonly dataVersion: bigint
   /** Only below the server, if Attrs.ACL was asked for and the file has one: the value of system.posix_acl_access. */
   readonly acl?: Uint8Array
+  /** Only of a server that speaks 9P2000 or 9P2000.u: who owns the file and who changed it last, by name. uid and gid then are
+   *  NONUNAME, and not valid, where the server tells no numbers. */
+  readonly names?: { readonly uid: string; readonly gid: string; readonly muid: string }
 }
 
 /** What Tsetattr asks: only fields that are present are touched. 'now' is the time where the change is made. */

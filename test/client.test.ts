@@ -208,7 +208,7 @@ for (const [what, bytes, says] of [
   ['a tag that no request has', frame('Rclunk', 999, {}), /answered tag 999/],
   ['a reply of another type', frame('Rremove', 0, {}), /answered Tclunk with type 123/],
   ['a request', frame('Tclunk', 0, { fid: 1 }), /answered Tclunk with type 120/],
-  ['an Rerror of 9P2000', Buffer.from('0b0000006b000002006e6f', 'hex'), /answered Tclunk with type 107/],
+  ['an Rerror that is cut', Buffer.from('090000006b0000ffff', 'hex'), /body that is none/],
   ['a frame of 6 bytes', Buffer.from('06000000790000', 'hex'), /frame of 6 bytes/],
   ['a frame of msize + 1', Buffer.from('01200000790000', 'hex'), /frame of 8193 bytes where msize is 8192/],
   ['a frame of 4 GiB', Buffer.from('ffffffff790000', 'hex'), /frame of 4294967295 bytes/],

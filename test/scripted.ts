@@ -4,14 +4,15 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { duplexPair, type Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client, connect, decode, encode, isErrno, nameOf, NOTAG } from 'ninep'
-import type { Code, Fields, Name, Options } from 'ninep'
+import { Client, codecs, connect, isErrno, nameOf, NOTAG } from 'ninep'
+import type { Code, Dialect, Fields, Name, Options } from 'ninep'
 import * as assert from 'uvu/assert'
 
-export interface Request { name: Name; tag: number; fields: any }
+export interface Request { name: string; tag: number; fields: any }
 /** The other end of a client's stream. */
 export class Peer {
   readonly stream: Duplex
+  dialect: Dialect = '9P2000.L'
   #bytes = Buffer.alloc(0)
   readonly chunks: number[] = []
   constructor(stream: Duplex) {
@@ -32,8 +33,8 @@ export class Peer {
       if (this.stream.destroyed) throw new Error('the client is gone')
       await new Promise<void>((resolve) => this.#sleepers.push(resolve))
     }
-    const size = this.#bytes.readUInt32LE(0), name = nameOf(this.#bytes[4]!)!, tag = this.#bytes.readUInt16LE(5)
-    const fields = decode(name, this.#bytes, 7, size)
+    const size = this.#bytes.readUInt32LE(0), name: string = nameOf(this.#bytes[4]!, this.dialect)!, tag = this.#bytes.readUInt16LE(5)
+    const fields = (codecs[this.dialect].decoders as Record<string, any>)[name](this.#bytes, 7, size)
     this.#bytes = this.#bytes.subarray(size)
     return { name, tag, fields }
   }
@@ -43,10 +44,12 @@ export class Peer {
     return this.#bytes.length === 0
   }
   send<N extends Name>(name: N, tag: number, fields: Fields<N>): void { this.stream.write(frame(name, tag, fields)) }
+  /** The same in its dialect. */
+  say(name: string, tag: number, fields: object): void { this.stream.write(frame(name as never, tag, fields as never, this.dialect)) }
 }
-export function frame<N extends Name>(name: N, tag: number, fields: Fields<N>): Buffer {
+export function frame<N extends Name<D>, D extends Dialect = '9P2000.L'>(name: N, tag: number, fields: Fields<N, D>, dialect = '9P2000.L' as D): Buffer {
   const into = Buffer.alloc(1 << 16)
-  return into.subarray(0, encode(name, tag, fields, into, 0))
+  return into.subarray(0, (codecs[dialect].encoders as Record<string, any>)[name](tag, fields, into, 0))
 }
 
 /** A client that agreed on a version, over memory, and who answers it. */
