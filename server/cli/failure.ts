@@ -1,6 +1,7 @@
 // What a verb says when it can't: one line, `ninefold: ls: /x: No such file or directory`.
 
 import { getSystemErrorMap } from 'node:util'
+import { isErrno } from 'ninep'
 import { escape } from './format.ts'
 
 /** Something a verb could not do. The message is the whole sentence, its subject first: '/x: No such file or directory'. */
@@ -24,7 +25,9 @@ const system = new Map(getSystemErrorMap().values())
 /** Why, in words: of an errno of the server or of this machine its text, of anything else its message. */
 export function reason(error: unknown): string {
   const code = (error as { code?: unknown } | null)?.code
-  if (code === 'EPROTO') return (error as Error).message   // what the other side did is told in its own words
+  if (code === 'EPROTO' || code === 'EPROTONOSUPPORT') return (error as Error).message   // what the other side did is told in its own words
+  // and so is what a dialect lacks, and what a server says in words that stand for no errno
+  if (isErrno(error) && ['EOPNOTSUPP', 'EXDEV', 'EIO'].includes(error.code) && error.cause instanceof Error) return error.cause.message
   if (typeof code === 'string') {
     const text = words[code] ?? system.get(code)
     if (text) return text[0]!.toUpperCase() + text.slice(1)

@@ -1,6 +1,6 @@
 // Values as people read them.
 
-import { bytesOfName, deviceParts, S } from 'ninep'
+import { Attrs, bytesOfName, deviceParts, S } from 'ninep'
 import type { Attr, Time } from 'ninep'
 
 const kinds: Readonly<Record<number, readonly [letter: string, word: string]>> = {
@@ -53,16 +53,24 @@ export function print(...lines: readonly string[]): void {
   if (lines.length > 0) process.stdout.write(bytesOfName(lines.map((line) => `${line}\n`).join('')))
 }
 
-/** An Attr as JSON has it: times in ISO form to the nanosecond, identities as text since they exceed 2^53. */
+/** Who owns a file: a number, or where the server tells none the name. */
+export function ownerOf({ valid, uid, names }: Attr): string { return valid & Attrs.UID ? String(uid) : names?.uid || '?' }
+export function groupOf({ valid, gid, names }: Attr): string { return valid & Attrs.GID ? String(gid) : names?.gid || '?' }
+
+/** An Attr as JSON has it: times in ISO form to the nanosecond, identities as text since they exceed 2^53. What the server did
+ *  not tell is null, and names of owners are there only where it does. */
 export function attrJson(attr: Attr): object {
   const time = ({ sec, nsec }: Time) => {
     const date = new Date(sec * 1000)
     return Number.isNaN(date.getTime()) ? `@${sec}.${String(nsec).padStart(9, '0')}` : date.toISOString().replace(/\.000Z$/, `.${String(nsec).padStart(9, '0')}Z`)
   }
-  const { qid, mode, uid, gid, nlink, rdev, size, blksize, blocks, atime, mtime, ctime } = attr
+  const { qid, mode, uid, gid, nlink, rdev, size, blksize, blocks, atime, mtime, ctime, names } = attr
+  const told = <T>(bit: number, value: T) => attr.valid & bit ? value : null
   return {
-    kind: kindOf(mode), mode: (mode & 0o7777).toString(8).padStart(4, '0'), uid, gid, nlink, size, blocks, blksize,
-    ...(rdev === 0n ? {} : deviceParts(rdev)), atime: time(atime), mtime: time(mtime), ctime: time(ctime),
+    kind: kindOf(mode), mode: (mode & 0o7777).toString(8).padStart(4, '0'), uid: told(Attrs.UID, uid), gid: told(Attrs.GID, gid),
+    ...(names ? { user: names.uid, group: names.gid, modifier: names.muid } : {}), nlink: told(Attrs.NLINK, nlink), size,
+    blocks: told(Attrs.BLOCKS, blocks), blksize: told(Attrs.BLOCKS, blksize),
+    ...(rdev === 0n ? {} : deviceParts(rdev)), atime: time(atime), mtime: time(mtime), ctime: told(Attrs.CTIME, time(ctime)),
     qid: { type: qid.type, version: qid.version, path: String(qid.path) },
   }
 }

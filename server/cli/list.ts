@@ -1,9 +1,9 @@
 // ninefold ls and stat.
 
-import { bytesOfName, deviceParts, isErrno, S } from 'ninep'
+import { Attrs, bytesOfName, deviceParts, isErrno, S } from 'ninep'
 import type { Attr, File } from 'ninep'
 import { complain, failure } from './failure.ts'
-import { attrJson, kindOf, modeString, print, shown, timeString } from './format.ts'
+import { attrJson, groupOf, kindOf, modeString, ownerOf, print, shown, timeString } from './format.ts'
 import { inParallel, isDir, list, namesOf, session } from './remote.ts'
 import type { Where } from './remote.ts'
 
@@ -55,7 +55,7 @@ async function entry(file: File, path: string, name: string, attributes: boolean
 
 function lines(entries: readonly Entry[], long: boolean): string[] {
   if (!long) return entries.map(({ name }) => shown(name))
-  const cells = entries.map(({ attr }) => [String(attr!.nlink), String(attr!.uid), String(attr!.gid), extent(attr!)])
+  const cells = entries.map(({ attr }) => [attr!.valid & Attrs.NLINK ? String(attr!.nlink) : '?', shown(ownerOf(attr!)), shown(groupOf(attr!)), extent(attr!)])
   const widths = [0, 1, 2, 3].map((i) => Math.max(0, ...cells.map((row) => row[i]!.length)))
   return entries.map(({ name, attr, target }, i) =>
     `${modeString(attr!.mode)} ${cells[i]!.map((cell, i) => cell.padStart(widths[i]!)).join(' ')} ${timeString(attr!.mtime, false)} ${shown(name)}${target === undefined ? '' : ` -> ${shown(target)}`}`)
@@ -85,11 +85,12 @@ export async function stat(where: Where, paths: readonly string[], { follow, jso
   })
 }
 function report(path: string, attr: Attr, target: string | undefined): string[] {
+  const told = (bit: number, value: string | number) => attr.valid & bit ? value : '?'
   return [
     `  File: ${shown(path)}${target === undefined ? '' : ` -> ${shown(target)}`}`,
-    `  Kind: ${kindOf(attr.mode)}   Size: ${extent(attr)}   Blocks: ${attr.blocks} of 512   IO block: ${attr.blksize}`,
-    `  Mode: ${(attr.mode & 0o7777).toString(8).padStart(4, '0')} ${modeString(attr.mode)}   Uid: ${attr.uid}   Gid: ${attr.gid}   Links: ${attr.nlink}`,
+    `  Kind: ${kindOf(attr.mode)}   Size: ${extent(attr)}   Blocks: ${told(Attrs.BLOCKS, attr.blocks)} of 512   IO block: ${told(Attrs.BLOCKS, attr.blksize)}`,
+    `  Mode: ${(attr.mode & 0o7777).toString(8).padStart(4, '0')} ${modeString(attr.mode)}   Uid: ${shown(ownerOf(attr))}   Gid: ${shown(groupOf(attr))}   Links: ${told(Attrs.NLINK, attr.nlink)}`,
     `   Qid: path ${attr.qid.path}, version ${attr.qid.version}, type 0x${attr.qid.type.toString(16)}`,
-    `Access: ${timeString(attr.atime, true)}`, `Modify: ${timeString(attr.mtime, true)}`, `Change: ${timeString(attr.ctime, true)}`,
+    `Access: ${timeString(attr.atime, true)}`, `Modify: ${timeString(attr.mtime, true)}`, `Change: ${told(Attrs.CTIME, timeString(attr.ctime, true))}`,
   ]
 }

@@ -1,7 +1,8 @@
 // The server's side of a verb: a connection, attached, and the files that paths of it name.
 
+import { userInfo } from 'node:os'
 import { AT_REMOVEDIR, connect, Dt, errno, isErrno, NONUNAME, QT } from 'ninep'
-import type { Client, File } from 'ninep'
+import type { AttachOptions, Client, Dialect, File } from 'ninep'
 import { escape } from './format.ts'
 import { Failure, Misuse, reason } from './failure.ts'
 
@@ -11,6 +12,8 @@ export interface Where {
   readonly aname: string
   readonly uid?: number
   readonly user?: string
+  /** What may be spoken, the best first. */
+  readonly dialects: readonly Dialect[]
 }
 
 const LINKS = 40                                          // followed in one path, as Linux does
@@ -18,11 +21,11 @@ const PATIENCE = 10_000                                   // ms until a server m
 
 /** Does `work` on an attached connection, and closes it. */
 export async function session<T>(where: Where, work: (remote: Remote) => Promise<T>): Promise<T> {
-  const { server, uid, user, aname } = where
+  const { server, aname, dialects } = where
   let client: Client
   if (!/^(tcp:\/\/(\[.+\]|[^:/]+):\d+$|unix:.)/.test(server)) throw new Misuse(`"${server}" is no server's address. Write unix:SOCKET or tcp://HOST:PORT`)
   try {
-    client = await connect(server, { timeout: PATIENCE })
+    client = await connect(server, { timeout: PATIENCE, dialect: dialects })
   } catch (e) {
     const cause = (e as { cause?: { code?: unknown } }).cause?.code
     if (cause === 'ENOTFOUND' || cause === 'EAI_AGAIN') throw new Failure(`${server}: no such host`)
@@ -30,12 +33,19 @@ export async function session<T>(where: Where, work: (remote: Remote) => Promise
     throw new Failure(`${server}: ${reason(e)}${absent ? '. Is it running? Start it: ninefold serve, or name another: --server' : ''}`)
   }
   try {
-    const as = user !== undefined ? { uname: user, uid: NONUNAME } : uid !== undefined ? { uid } : {}
-    const root = await client.attach({ aname, ...as }).catch((e: unknown) => { throw new Failure(`${server}: attach${aname && ` ${escape(aname)}`}: ${reason(e)}`) })
+    const root = await client.attach({ aname, ...user(where, client) }).catch((e: unknown) => { throw new Failure(`${server}: attach${aname && ` ${escape(aname)}`}: ${reason(e)}`) })
     return await work(new Remote(client, root))
   } finally {
     await client.close()
   }
+}
+
+/** Who is to be attached. 9P2000 has names alone, and where $USER is missing the one that this machine knows is better than none. */
+function user({ uid, user }: Where, { dialect }: Client): AttachOptions {
+  if (user !== undefined) return { uname: user, uid: NONUNAME }
+  if (dialect !== '9P2000') return uid === undefined ? {} : { uid }
+  if (uid !== undefined) throw new Failure('--uid: 9P2000 knows users by name alone. Give one: --user')
+  try { return { uname: userInfo().username } } catch { return {} }
 }
 
 export const isDir = (file: File): boolean => (file.qid.type & QT.DIR) !== 0

@@ -1,16 +1,21 @@
 // The verbs as they are typed: words, flags, help. What each does is in a module of its own, loaded when it is asked for.
 
+import { dialects } from 'ninep'
+import type { Dialect } from 'ninep'
 import type { Argv } from 'yargs'
 import { Misuse } from './failure.ts'
 import type { Where } from './remote.ts'
 
 const levels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
+/** The best first. */
+const spoken = (Object.keys(dialects) as Dialect[]).reverse()
 const where = <T>(y: Argv<T>) => y
   .option('server', { type: 'string', nargs: 1, describe: 'where PATH lies: unix:SOCKET or tcp://HOST:PORT' })
   .option('uid', { type: 'string', nargs: 1, describe: 'act as this user id' })
   .option('user', { type: 'string', nargs: 1, describe: 'act as this user, by name', conflicts: 'uid' })
   .option('aname', { type: 'string', nargs: 1, describe: 'attach to this tree of the server', default: '' })
+  .option('dialect', { choices: spoken, nargs: 1, describe: 'speak this one (default: the first of them that the server speaks)' })
 const json = { type: 'boolean', describe: 'print JSON', default: false } as const
 const progress = { type: 'boolean', describe: 'tell how far it is (default: on a terminal)' } as const
 const one = (describe: string) => ({ type: 'string', describe, demandOption: true }) as const
@@ -21,8 +26,8 @@ function userId(given: string): number {
   return Number(given)
 }
 /** Where the flags of `where` point. */
-const at = (args: { server?: string | undefined; uid?: string | undefined; user?: string | undefined; aname: string }): Where => ({
-  server: args.server ?? (process.env.NINEFOLD_SERVER || 'unix:./run/ninefold.sock'), aname: args.aname,
+const at = (args: { server?: string | undefined; uid?: string | undefined; user?: string | undefined; aname: string; dialect?: Dialect | undefined }): Where => ({
+  server: args.server ?? (process.env.NINEFOLD_SERVER || 'unix:./run/ninefold.sock'), aname: args.aname, dialects: args.dialect ? [args.dialect] : spoken,
   ...(args.uid === undefined ? {} : { uid: userId(args.uid) }), ...(args.user === undefined ? {} : { user: args.user }),
 })
 
@@ -50,7 +55,7 @@ export function verbs(y: Argv, width: number): Argv {
       .option('l', { alias: 'long', type: 'boolean', default: false, describe: 'mode, links, owner, group, size, time' })
       .option('a', { alias: 'all', type: 'boolean', default: false, describe: 'names that begin with a dot, too' })
       .option('json', json)
-      .example('ninefold ls -la /export', ''),
+      .example('ninefold ls -la /export', '').example('ninefold ls --dialect 9P2000 --server tcp://192.0.2.9:564', 'a Plan 9 machine'),
     async (args) => (await import('./list.ts')).ls(at(args), args.path, { long: args.l, all: args.a, json: args.json }))
 
     .command('stat <path..>', 'tell all about files', (y) => where(y)
@@ -129,8 +134,8 @@ export function completeLine(words: readonly string[]) {
     const before = words.slice(1, -1).filter((word, i) => (!word.startsWith('-') || word === '-') && !valued.includes(words[i]!)).length
     const here = words[0] === 'serve' || (words[0] === 'put' && before === 0) || (words[0] === 'get' && before === 1) || valued.includes(words.at(-2)!)
     if (here) return done([])                             // bash completes files of this machine itself
-    const { server, uid, user, aname } = args as { [flag: string]: string | undefined }
-    done(await (await import('./remote.ts')).complete(at({ server, uid, user, aname: aname ?? '' }), current).catch(() => []))
+    const { server, uid, user, aname, dialect } = args as { [flag: string]: string | undefined }
+    done(await (await import('./remote.ts')).complete(at({ server, uid, user, aname: aname ?? '', dialect: spoken.find((one) => one === dialect) }), current).catch(() => []))
   }
 }
-const valued = ['--server', '--uid', '--user', '--aname', '-m', '--mode', '--at', '--listen', '--state', '--log']
+const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log']
