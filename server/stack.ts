@@ -7,6 +7,8 @@
 // Quotes, '...' or "...", keep blanks and | ( ) , in a word. Between parentheses a comma ends a child, except in the
 // maps of an option: keep=a:1,b:2. The same in YAML: config.ts.
 
+import { measured } from '../translators/meter.ts'
+import type { Meters } from '../translators/meter.ts'
 import { BadOption, checkChildren, nearest, parseOptions } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import type { Translator } from '../translators/translator.ts'
@@ -149,6 +151,7 @@ export interface Place {
   readonly path: string                                   // of the namespace: '/vault'
   readonly log: Log
   readonly state?: string                                 // the server's folder for what outlives a restart
+  readonly meters?: Meters                                // to have every instance measured by; absent: none is
 }
 
 /**
@@ -159,10 +162,12 @@ export async function startStack(stack: Stack, place: Place, position = '0'): Pr
   const children: Translator[] = []
   try {
     for (const [i, child] of stack.children.entries()) children.push(await startStack(child, place, `${position}.${i}`))
-    return await stack.factory.start(stack.options, children, {
-      name: `${place.path}: ${stack.factory.definition.name}`, log: place.log,
+    const { meters } = place, name = `${place.path}: ${stack.factory.definition.name}`
+    const started = await stack.factory.start(stack.options, children, {
+      name, log: place.log, ...(meters && { meters }),
       ...(place.state === undefined ? {} : { state: `${place.state}/stacks/${encodeURIComponent(place.path)}/${position}` }),
     })
+    return meters ? measured(started, meters, name, position, children) : started
   } catch (e) {
     await Promise.allSettled(children.map((child) => child.close()))
     throw e

@@ -4,14 +4,18 @@ import type { Arity, Factory, Options } from '../translators/options.ts'
 import { fault } from '../translators/fault/fault.ts'
 import { fifo } from '../translators/fifo/fifo.ts'
 import { hello } from '../translators/hello/hello.ts'
+import { idmap } from '../translators/idmap/idmap.ts'
 import { memory } from '../translators/memory/memory.ts'
 import { nullFile } from '../translators/null/null.ts'
 import { posix } from '../translators/posix/posix.ts'
 import { random } from '../translators/random/random.ts'
+import { readonly } from '../translators/readonly/readonly.ts'
 import { rot13 } from '../translators/rot13/rot13.ts'
+import { stats } from '../translators/stats/stats.ts'
+import { trace } from '../translators/trace/trace.ts'
 import { zero } from '../translators/zero/zero.ts'
 
 export type AnyFactory = Factory<Options, Arity>
 
-const all = [fault, fifo, hello, memory, nullFile, posix, random, rot13, zero]
+const all = [fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, rot13, stats, trace, zero]
 export const translators: ReadonlyMap<string, AnyFactory> = new Map(all.map((factory) => [factory.definition.name, factory as unknown as AnyFactory]))

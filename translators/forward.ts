@@ -20,6 +20,11 @@ export class ForwardTranslator implements Translator {
   async [Symbol.asyncDispose](): Promise<void> { await this.close() }
 }
 
+/** The same for a layer that leaves bytes as they are: its blobs are the child's. */
+export class PassingTranslator extends ForwardTranslator {
+  get blobs(): Translator['blobs'] { const { child } = this; return child.blobs && (() => child.blobs!()) }
+}
+
 export abstract class ForwardNode<Layer extends object> implements Node {
   /** layer: what its nodes share; its identity. */
   constructor(readonly child: Node, readonly layer: Layer) {}

@@ -1,5 +1,6 @@
 // One options schema per translator: types, parsing, defaults, help and errors come from it and from nothing else.
 
+import type { Meters } from './meter.ts'
 import type { Awaitable, Definition, Translator } from './translator.ts'
 
 /** An option: how it reads, and what it is when absent. T: its value. D: whether it may be left out. */
@@ -35,6 +36,7 @@ export interface Env {
   readonly name: string                                   // for logs and metrics: '/vault: crypt'
   readonly log: Log
   readonly state?: string                                 // a folder of its own, outliving restarts, to be made where it is not there; absent: none was given
+  readonly meters?: Meters                                // of the server, for what measures; absent: nobody looks
 }
 /** Hears nothing. */
 export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
@@ -61,6 +63,9 @@ export function describe(translator: Translator): Running {
   if (!found) throw new TypeError(`${translator.name}: not started by its factory`)
   return found
 }
+
+/** Says that `face` stands for this translator, and is to be described as it is. */
+export function standIn(face: Translator, translator: Translator): void { running.set(face, describe(translator)) }
 
 /** A translator to call: `await rot13({ shift: 1 }, brick)`. It owns its children from there. */
 export interface Factory<O extends Options, A extends Arity> {
@@ -235,6 +240,15 @@ function readText(value: unknown): string {
 /** A file or folder of the host, relative to where the server runs. */
 export function path<const S extends Saying<string>>(say: S): Option<string, Has<S>> {
   return option<string, S>(say, 'a path (./dir)', { type: 'string', minLength: 1 }, readText)
+}
+
+/** Some words of these, with commas between. BadOption, which begins with `whose`: 'fault: ops'. */
+export function choose(whose: string, words: string, among: readonly string[]): ReadonlySet<string> {
+  return new Set(words.split(',').map((word) => {
+    if (among.includes(word)) return word
+    const near = nearest(word, among)
+    throw new BadOption(`${whose}: "${word}" is no call.${near ? ` Did you mean "${near}"?` : ''} There are: ${among.join(', ')}.`)
+  }))
 }
 
 /** One of some words. */

@@ -4,7 +4,7 @@
 import { errno, errnos, O } from 'ninep'
 import type { Attr, Code, SetAttr, StatFs } from 'ninep'
 import { after, ForwardHandle, ForwardNode } from '../forward.ts'
-import { BadOption, choice, duration, flag, int, nearest, rate, size, text, translator } from '../options.ts'
+import { choice, choose, duration, flag, int, rate, size, text, translator } from '../options.ts'
 import type { Values } from '../options.ts'
 import type { Awaitable, Blobs, Call, Created, DirSink, Handle, Node, Owner, SnapshotInfo, Translator } from '../translator.ts'
 import { FaultBlobs } from './blobs.ts'
@@ -66,11 +66,7 @@ export class Fault implements Translator {
     if (values['drop-unsynced']) this.unsynced = new Unsynced()
   }
   #set(values: Values<typeof options>): void {
-    this.#ops = values.ops === 'all' ? undefined : new Set(values.ops.split(',').map((op) => {
-      if ((ops as readonly string[]).includes(op)) return op
-      const near = nearest(op, ops)
-      throw new BadOption(`fault: ops: "${op}" is no call.${near ? ` Did you mean "${near}"?` : ''} There are: ${ops.join(', ')}.`)
-    }))
+    this.#ops = values.ops === 'all' ? undefined : choose('fault: ops', values.ops, ops)
     this.#values = values
     this.chance = new Chance(values.seed)
     this.#written = 0
