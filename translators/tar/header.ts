@@ -90,13 +90,14 @@ async function member(source: Source, block: Buffer, head: number, at: number, f
   const name = string('GNU.sparse.name') ?? string('path') ?? longName ?? (prefix === '' ? short : `${prefix}/${short}`)
   const target = string('linkpath') ?? longTarget ?? text(block, 157, 100)
   // v7 and some later ones mark a directory by its name alone.
-  const type = flag === '\0' || flag === '0' || flag === '7' ? (name.endsWith('/') ? '5' : '0') : flag
-  if (type === 'M' || type === 'N') throw new BadArchive(`byte ${at}: ${type === 'M' ? 'a part of an archive of several volumes' : 'a long name of GNU tar before 1989'}; that is not read`)
+  const old = gnu && flag === 'S'
+  const type = !old && kind(flag) === S.IFREG ? (name.endsWith('/') ? '5' : '0') : flag
+  if (flag === 'M' || flag === 'N') throw new BadArchive(`byte ${at}: ${flag === 'M' ? 'a part of an archive of several volumes' : 'a long name of GNU tar before 1989'}; that is not read`)
 
   const size = decimal('size') ?? number(block, 124, 12, at, 'size')
   let stored = type === '1' && records.size === 0 ? 0 : '23456'.includes(type) ? 0 : size
   let real = size, sparse: Sparse | null = null
-  const old = gnu && type === 'S', major = decimal('GNU.sparse.major')
+  const major = decimal('GNU.sparse.major')
   if (old) {
     sparse = { kind: 'old', at }
     real = number(block, 483, 12, at, 'real size')
