@@ -26,8 +26,8 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 let files = 0
 
 const shifted = { uids: '0:100000:65536', gids: '0:100000:65536' }
-/** Also the highest id there is. */
-const whole = { uids: '0:100000:65534,4294967294:65534', gids: '4294967294:7,0:100000:65534' }
+/** Also the highest ids there are. */
+const whole = { uids: '0:100000:65534,4294967293:65534:2', gids: '4294967293:7:2,0:100000:65534' }
 const quick = { quick: true }
 conform('idmap', async () => idmap({ ...whole, 'overflow-uid': 65534, 'overflow-gid': 65534 }, await memory({ uid: 100000, gid: 100000 })), quick)
 conform('trace', async () => trace({ file: join(folder, `trace-${++files}`) }, await memory({})), quick)
