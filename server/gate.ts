@@ -19,15 +19,17 @@ export class Gate {
   }
 
   /**
-   * The user that a claim makes, and the rules he is under. names: the attach name's. nUname counts where it is given, else the name; a name that the
-   * host does not know is nobody. Kernels say "nobody" where they were told no name: from a peer who may not claim even that,
-   * it is no claim, and he is who he is. EPERM: the peer may not claim that.
+   * The user that a claim makes, and the rules he is under. names: the attach name's. nUname counts where it is given, else the name. One that the
+   * host does not know is no claim, and neither is "nobody", which kernels say where they were told no name: who makes it is the
+   * attach point's default user or nobody, but a peer who may not claim even that is who he is. EPERM: the peer may not claim that.
    */
   async admit(peer: Peer, uname: string, nUname: number, names: readonly string[]): Promise<{ user: User; rules: AttachRules }> {
-    const named = nUname !== NONUNAME ? nUname : await this.users.uidOf(uname) ?? NOBODY
-    const claimed = nUname === NONUNAME && named === NOBODY && peer.uid !== undefined && !mayClaim(peer, NOBODY) ? peer.uid : named
+    const known = nUname !== NONUNAME ? nUname : await this.users.uidOf(uname)
     const at = '/' + names.map((name) => name + '/').join('')
     const { rules } = this.#points.find(({ prefix }) => at.startsWith(prefix))!
+    const named = known ?? rules.defaultUser, local = peer.kind !== 'tcp' || peer.loopback
+    const claims = nUname !== NONUNAME || (known !== undefined && known !== NOBODY)
+    const claimed = claims || !local || mayClaim(peer, named) ? named : peer.uid ?? NOBODY
     const user = await this.users.user(admit(peer, rules, claimed))
     return { user, rules }
   }

@@ -125,6 +125,8 @@ function run(name: string, args: readonly string[], timeout: number): Promise<st
 export interface AttachRules {
   readonly squash: 'none' | 'root' | 'all'
   readonly readOnly: boolean
+  /** Who comes in under a name that the host does not know. */
+  readonly defaultUser: number
   readonly uids: Uids
   readonly from: AllowList
 }
@@ -147,6 +149,7 @@ const pairs = map(int({ about: 'the uid that it is served as', max: 0xfffffffe }
 export const attachOptions = {
   squash: choice(['none', 'root', 'all'], { about: 'who is served as nobody: no one, root, or all', default: 'none' }),
   'read-only': flag({ about: 'refuse all changes', default: false }),
+  'default-user': int({ about: 'the uid of whoever comes in under a name that the host does not know, or none', max: 0xfffffffe, default: NOBODY }),
   'uid-map': { ...pairs, optional: true, default: sameUids, parse: (value) => uidMap(pairs.parse(value)) } as Option<Uids, true>,
   from: {
     about: 'networks outside this host that may come in; root@ before one believes its root', takes: 'a list of networks (192.0.2.0/24, root@192.0.2.7)',
@@ -157,8 +160,8 @@ export const attachOptions = {
 
 /** The rules of an attach point from the values of attachOptions; what is absent has its default. */
 export function attachRules(values: Partial<Values<typeof attachOptions>> = {}): AttachRules {
-  const { squash = 'none', 'read-only': readOnly = false, 'uid-map': uids = sameUids, from = attachOptions.from.default! } = values
-  return { squash, readOnly, uids, from }
+  const { squash = 'none', 'read-only': readOnly = false, 'default-user': defaultUser = NOBODY, 'uid-map': uids = sameUids, from = attachOptions.from.default! } = values
+  return { squash, readOnly, defaultUser, uids, from }
 }
 
 /** Who a client that claims this uid, and is believed, is here: mapped first, then squashed to nobody. */

@@ -23,8 +23,8 @@ export function* wstat(session: Session, unix: boolean, fid: Fid, stat: UnixStat
   yield* locate(session, fid)
   const { dir, name } = fid, newName = stat.name === '' || stat.name === name || (stat.name === '/' && file === attach.root) ? undefined : stat.name
   const attr: Attr = yield* get(session.using(fid, request, () => attrOf(fid)))
-  if (newName !== undefined) yield* mayBeCalled(unix, fid, newName)
   const wanted = yield* wish(session, unix, fid, attr, stat)
+  if (newName !== undefined) yield* mayBeCalled(fid, newName, unix && Object.keys(wanted).length === 0)
   if (Object.keys(wanted).length === 0 && newName === undefined) { yield* sync(session, fid, request); return }
   mayChange(attach, 'wstat')
   const writable = handle !== null && (fid.flags & O.ACCMODE) !== O.RDONLY
@@ -47,12 +47,12 @@ function identical({ wire, node }: File, { type, dev, qid }: UnixStat): void {
   if (!same) throw errno('EPERM', 'wstat: type, dev or qid')
 }
 
-/** 9P2000.u replaces what has the name; 9P2000 does not. */
-function* mayBeCalled(unix: boolean, { file, attach, dir, name }: Fid, newName: string): Steps<void> {
+/** replaces: what has the name. 9P2000 does not, nor does 9P2000.u where more is asked for: it could not be brought back. */
+function* mayBeCalled({ file, attach, dir, name }: Fid, newName: string, replaces: boolean): Steps<void> {
   checkName(newName, 'wstat')
   if (isFixed(file, attach) || !dir) throw errno('EBUSY', 'wstat', name)
   notMounted(dir, newName, 'wstat')
-  if (unix) return
+  if (replaces) return
   try { dir.mount.close(yield* get(dir.node.walk(newName))) } catch (e) {
     if (isErrno(e, 'ENOENT')) return
     throw e
