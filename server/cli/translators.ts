@@ -1,12 +1,13 @@
-// What `serve --help` says of stacks, made from the options that translators declare.
+// What `serve --help` says of stacks and limits, made from the options that translators and the server declare.
 
 import type { Option } from '../../translators/options.ts'
+import { limitOptions } from '../limits.ts'
 import { translators } from '../translators.ts'
 import { sizeString } from './format.ts'
 
 const COLUMN = 24
 
-/** Every translator, with its options and what they are unless told. width: of the lines, characters. */
+/** Every translator with its options, and every limit, and what they are unless told. width: of the lines, characters. */
 export function translatorsHelp(width: number): string {
   const row = (left: string, text: string) => {
     const lines: string[] = ['']
@@ -21,7 +22,9 @@ export function translatorsHelp(width: number): string {
     ...row(`  ${name}${Object.entries(options).map(([key, { positional }]) => positional ? ` ${key.toUpperCase()}` : '').join('')}${children === 0 ? '' : ' | ...'}`, about),
     ...Object.entries(options).flatMap(([key, option]) => row(`    ${option.positional ? key.toUpperCase() : `${key}=${standard(option)}`}`, option.about)),
   ])
-  return ['A STACK: translators, outermost first, | before what is underneath.', 'There are, with what their options are unless told:', ...rows].join('\n')
+  const limits = Object.entries(limitOptions).flatMap(([key, option]) => row(`  ${key}=${standard(option)}`, option.about))
+  return ['A STACK: translators, outermost first, | before what is underneath.', 'There are, with what their options are unless told:', ...rows,
+    '', 'LIMITS, under "limits:" in a config, and what they are unless told:', ...limits].join('\n')
 }
 /** The default as a stack would have it. */
 function standard({ default: value, unit, schema }: Option<unknown>): string {
