@@ -2,7 +2,7 @@
 
 import { errno } from './errno.ts'
 import { getQid, getU16, getU64, putU16, putU32, putU64 } from './fixed.ts'
-import { nameLength, nameOfBytes, putBytes } from './names.ts'
+import { nameOfBytes, putName } from './names.ts'
 import type { Dirent } from './types.ts'
 
 /** size[4] type[1] tag[2] count[4]: what comes before the payload of Rread and Rreaddir. */
@@ -24,10 +24,11 @@ export function direntSize(nameBytes: number): number { return HEAD + nameBytes 
 export function putDirent(
   into: Uint8Array, at: number, limit: number, qtype: number, version: number, path: bigint, cookie: bigint, dtype: number, name: string | Uint8Array,
 ): number {
-  if (at + HEAD + name.length > limit) return -1           // each unit of a string is at least a byte
   let end = at + HEAD + name.length
-  if (typeof name !== 'string') into.set(name, at + HEAD)
-  else if ((end = putName(name, into, at + HEAD, limit)) < 0) return -1
+  if (typeof name === 'string') end = putName(name, into, at + HEAD, limit)
+  else if (end > limit) end = -1
+  else into.set(name, at + HEAD)
+  if (end < 0) return -1
   into[at] = qtype
   putU32(into, at + 1, version)
   putU64(into, at + 5, path)
@@ -35,14 +36,6 @@ export function putDirent(
   into[at + 21] = dtype
   putU16(into, at + 22, end - at - HEAD)
   return end
-}
-function putName(name: string, into: Uint8Array, at: number, limit: number): number {
-  for (let i = 0; i < name.length; i++) {
-    const unit = name.charCodeAt(i)
-    if (unit >= 0x80) return at + nameLength(name) > limit ? -1 : putBytes(name, into, at)
-    into[at + i] = unit
-  }
-  return at + name.length
 }
 
 /** The entries of an Rreaddir's data. EINVAL: the last one is cut. */

@@ -37,7 +37,12 @@ const codes = new Map<string, Code>([...Object.entries(understood), ...Object.en
 
 /** What Rerror says of an error: at most ENAME_MAX bytes. */
 export function enameOf(code: Code): string { return sent[code] }
-/** The error that an Rerror's string stands for, in any case of letters; undefined: none that is known here. */
+/** The error that an Rerror's string stands for, in any case of letters, or the longest that is told in it: servers name files beside it.
+ *  undefined: none that is known here. */
 export function codeOfEname(ename: string): Code | undefined {
-  return codes.get(ename.toLowerCase()) ?? (Object.hasOwn(errnos, ename) ? ename as Code : undefined)
+  if (Object.hasOwn(errnos, ename)) return ename as Code
+  const said = ename.toLowerCase(), code = codes.get(said)
+  if (code) return code
+  const told = [...codes.keys()].filter((text) => said.includes(text))
+  return codes.get(told.reduce((longest, text) => text.length > longest.length ? text : longest, ''))
 }

@@ -4,7 +4,7 @@
 
 import { errno } from './errno.ts'
 import type { Kinds } from './messages.ts'
-import type { Qid } from './types.ts'
+import type { Qid, Stat } from './types.ts'
 
 /** Statements that write `value` at p + o, and an expression that reads it there. */
 interface Fixed { readonly size: number; put(o: number, value: string): string; get(o: number): string }
@@ -30,6 +30,12 @@ const u64: Fixed = {
   put: (o, value) => `scratch.setBigUint64(0, ${value}, true); ${Array.from({ length: 8 }, (_, i) => `b[p + ${o + i}] = bytes[${i}];`).join(' ')}`,
   get: (o) => `getU64(b, p + ${o})`,
 }
+/** A size of which all ones stand for none: as a double 2^64, and that is what it is written from. */
+const length: Fixed = {
+  size: 8,
+  put: (o, value) => `if (${value} >= ${2 ** 64}) { ${Array.from({ length: 8 }, (_, i) => `b[p + ${o + i}] = 255;`).join(' ')} } else { ${size.put(o, value)} }`,
+  get: size.get,
+}
 function struct(fields: Readonly<Record<string, Fixed>>): Fixed {
   let end = 0
   const placed = Object.entries(fields).map(([name, kind]) => ({ name, kind, offset: (end += kind.size) - kind.size }))
@@ -42,6 +48,8 @@ function struct(fields: Readonly<Record<string, Fixed>>): Fixed {
 const mask: Fixed = { size: 8, put: (o, value) => `${u32.put(o, value)} t = 0; ${putInt(o + 4, 4)}`, get: u32.get }
 const nanoseconds: Fixed = { ...mask, get: size.get }
 export const qid = struct({ type: integer(1), version: u32, path: u64 })
+/** What every stat begins with. */
+export const statHead = struct({ type: integer(2), dev: u32, qid, mode: u32, atime: u32, mtime: u32, length })
 export const fixed: { readonly [K in keyof Kinds]?: Fixed } = {
   u8: integer(1), u16: integer(2), u32, size, mask, u64, qid, time: struct({ sec: seconds, nsec: nanoseconds }),
 }
@@ -57,7 +65,8 @@ export function getU64(b: Uint8Array, p: number): bigint {
 }
 
 // The same as functions.
-const putter = <T>(kind: Fixed) => new Function('bytes', 'scratch', `return (b, p, v) => { let t; ${kind.put(0, 'v')} }`)(bytes, scratch) as (b: Uint8Array, p: number, v: T) => void
+const putter = <T>(kind: Fixed) =>
+  new Function('bytes', 'scratch', 'noSize', `return (b, p, v) => { let t; ${kind.put(0, 'v')} }`)(bytes, scratch, noSize) as (b: Uint8Array, p: number, v: T) => void
 const getter = <T>(kind: Fixed) => new Function('getU64', `return (b, p) => (${kind.get(0)})`)(getU64) as (b: Uint8Array, p: number) => T
 export const putU16 = putter<number>(integer(2))
 export const getU16 = getter<number>(integer(2))
@@ -66,5 +75,5 @@ export const getU32 = getter<number>(u32)
 export const putU64 = putter<bigint>(u64)
 export const putQid = putter<Qid>(qid)
 export const getQid = getter<Qid>(qid)
-export const putSize = putter<number>(size)
+export const putStatHead = putter<Omit<Stat, 'name' | 'uid' | 'gid' | 'muid'>>(statHead)
 export const getSize = getter<number>(size)

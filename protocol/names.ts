@@ -82,6 +82,17 @@ export function putBytes(name: string, into: Uint8Array, at: number): number {
   return at + units
 }
 
+/** Writes the bytes of a name at `at` and returns their end; -1, and some of them may stand there, if that would pass `limit`. */
+export function putName(name: string, into: Uint8Array, at: number, limit: number): number {
+  if (at + name.length > limit) return -1                  // each unit of a string is at least a byte
+  for (let i = 0; i < name.length; i++) {
+    const unit = name.charCodeAt(i)
+    if (unit >= 0x80) return at + nameLength(name) > limit ? -1 : putRest(name, i, into, at + i)
+    into[at + i] = unit
+  }
+  return at + name.length
+}
+
 function putRest(name: string, from: number, into: Uint8Array, at: number): number {
   const end = at + nameLength(name) - from                // before `from` all is ASCII
   if (end > into.length) throw new RangeError('no room for a name')

@@ -6,30 +6,31 @@
 // size counts what follows it.
 
 import { errno } from './errno.ts'
-import { getQid, getSize, getU16, getU32, putQid, putSize, putU16, putU32 } from './fixed.ts'
-import { nameLength, nameOfBytes, putBytes } from './names.ts'
+import { getQid, getSize, getU16, getU32, putStatHead, putU16, putU32, statHead } from './fixed.ts'
+import { nameOfBytes, putName } from './names.ts'
 import type { Stat, UnixStat } from './types.ts'
 
 /** Bytes before the first string. */
-const HEAD = 41
+const HEAD = 2 + statHead.size
+/** Bytes after the last one, in .u. */
 const NUMBERS = 12
-/** A length of all ones, as a double. */
-const ALL_ONES = 2 ** 64
+/** Bytes of a stat, its size[2] included: in Rstat and Twstat stands n[2] before it. */
+const MOST = 0xffff
 
 /** Twstat of this asks for nothing: servers take it for an fsync. Fields to be changed go over it. */
 export const DONT_TOUCH: UnixStat = {
   type: 0xffff, dev: 0xffffffff, qid: { type: 0xff, version: 0xffffffff, path: (1n << 64n) - 1n }, mode: 0xffffffff, atime: 0xffffffff, mtime: 0xffffffff,
-  length: ALL_ONES, name: '', uid: '', gid: '', muid: '', extension: '', nUid: 0xffffffff, nGid: 0xffffffff, nMuid: 0xffffffff,
+  length: 2 ** 64, name: '', uid: '', gid: '', muid: '', extension: '', nUid: 0xffffffff, nGid: 0xffffffff, nMuid: 0xffffffff,
 }
 
 /** Writes a stat of 9P2000 and returns its end; -1, and nothing is to be made of what stands there, if that would pass `limit`.
- *  ENAMETOOLONG: its strings together are longer than a stat can say. */
+ *  ENAMETOOLONG: its strings together are longer than a stat can say. EILSEQ: one can't be sent. EINVAL: a length below 0. */
 export function putStat(into: Uint8Array, at: number, limit: number, stat: Stat): number {
   return sized(into, at, putStrings(into, at, limit, stat))
 }
 /** The same of 9P2000.u. */
 export function putUnixStat(into: Uint8Array, at: number, limit: number, stat: UnixStat): number {
-  let end = putStrings(into, at, limit, stat)
+  let end = putStrings(into, at, limit - NUMBERS, stat)
   if (end >= 0) end = putString(into, end, limit - NUMBERS, stat.extension)
   if (end < 0) return -1
   putU32(into, end, stat.nUid)
@@ -37,29 +38,21 @@ export function putUnixStat(into: Uint8Array, at: number, limit: number, stat: U
   putU32(into, end + 8, stat.nMuid)
   return sized(into, at, end + NUMBERS)
 }
-function putStrings(into: Uint8Array, at: number, limit: number, { type, dev, qid, mode, atime, mtime, length, name, uid, gid, muid }: Stat): number {
+function putStrings(into: Uint8Array, at: number, limit: number, stat: Stat): number {
   if (at + HEAD > limit) return -1
-  putU16(into, at + 2, type)
-  putU32(into, at + 4, dev)
-  putQid(into, at + 8, qid)
-  putU32(into, at + 21, mode)
-  putU32(into, at + 25, atime)
-  putU32(into, at + 29, mtime)
-  if (length >= ALL_ONES) into.fill(0xff, at + 33, at + HEAD)
-  else putSize(into, at + 33, length)
-  let end = putString(into, at + HEAD, limit, name)
-  if (end >= 0) end = putString(into, end, limit, uid)
-  if (end >= 0) end = putString(into, end, limit, gid)
-  return end < 0 ? -1 : putString(into, end, limit, muid)
+  putStatHead(into, at + 2, stat)
+  let end = putString(into, at + HEAD, limit, stat.name)
+  if (end >= 0) end = putString(into, end, limit, stat.uid)
+  if (end >= 0) end = putString(into, end, limit, stat.gid)
+  return end < 0 ? -1 : putString(into, end, limit, stat.muid)
 }
 function putString(into: Uint8Array, at: number, limit: number, value: string): number {
-  if (at + 2 + value.length > limit || at + 2 + nameLength(value) > limit) return -1
-  const end = putBytes(value, into, at + 2)
-  putU16(into, at, end - at - 2)
+  const end = putName(value, into, at + 2, limit)
+  if (end >= 0) putU16(into, at, end - at - 2)
   return end
 }
 function sized(into: Uint8Array, at: number, end: number): number {
-  if (end - at - 2 > 0xffff) throw errno('ENAMETOOLONG', 'encode', 'stat')
+  if (end - at > MOST) throw errno('ENAMETOOLONG', 'encode', 'stat')
   if (end >= 0) putU16(into, at, end - at - 2)
   return end
 }
@@ -68,8 +61,12 @@ function sized(into: Uint8Array, at: number, end: number): number {
 export function getStat(bytes: Uint8Array, at: number, end: number): Stat { return new Reader(bytes, at, end).stat() }
 /** The same of 9P2000.u. */
 export function getUnixStat(bytes: Uint8Array, at: number, end: number): UnixStat {
-  const reader = new Reader(bytes, at, end)
-  return { ...reader.stat(), extension: reader.string(), nUid: reader.number(), nGid: reader.number(), nMuid: reader.number() }
+  const reader = new Reader(bytes, at, end), stat = reader.stat() as { -readonly [F in keyof UnixStat]: UnixStat[F] }
+  stat.extension = reader.string()                         // `...stat` would take 4 us
+  stat.nUid = reader.number()
+  stat.nGid = reader.number()
+  stat.nMuid = reader.number()
+  return stat
 }
 
 /** The entries of what was read from a directory. EINVAL: the last one is cut. */
