@@ -118,9 +118,10 @@ test('every error has a string that fits, and that stands for it again', () => {
     for (const ename of [enameOf(code), enameOf(code).toUpperCase(), code]) assert.is(codeOfEname(ename), code)
   }
 })
-test("the strings are the C library's, which Linux maps back", () => {
+test("the strings are the C library's, which Linux maps back, but for the one that Plan 9's clients wait for", () => {
   const strerror = koffi.load('libc.so.6').func('const char *strerror(int)') as (errno: number) => string
-  for (const code of codes) assert.is(enameOf(code), strerror(errnos[code]), code)
+  const own = { ESPIPE: 'bad offset in directory read' } as Partial<Record<Code, string>>
+  for (const code of codes) assert.is(enameOf(code), own[code] ?? strerror(errnos[code]), code)
 })
 for (const [ename, code] of [
   ['file does not exist', 'ENOENT'], ['file not found', 'ENOENT'], ['permission denied', 'EACCES'], ['file already exists', 'EEXIST'], ['directory is not empty', 'ENOTEMPTY'],
