@@ -27,7 +27,7 @@ export interface Setting {
   readonly output: string                                 // where the remains of a failure go
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const door = createServer().listen(0, '127.0.0.1')
   await once(door, 'listening')
   const { port } = door.address() as AddressInfo

@@ -28,7 +28,7 @@ export function chapter(way: Way, port: number): Chapter {
 }
 
 /** A shell line as words: only blanks and single quotes mean something. */
-function words(line: string): string[] {
+export function words(line: string): string[] {
   return [...line.matchAll(/(?:[^\s']|'[^']*')+/g)].map(([word]) => word.replaceAll("'", ''))
 }
 
