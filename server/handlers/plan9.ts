@@ -96,6 +96,7 @@ function* stat(session: Session, unix: boolean, fid: Fid, request: Request): Ste
 function* openFile(session: Session, unix: boolean, removal: Removal, fid: Fid, mode: number, request: Request): Steps<Fields<'Ropen', '9P2000'>> {
   const { file, attach } = fid, { dir, name } = fid
   if (mode & OPEN.RCLOSE) {
+    if (file.isDirectory) throw errno('EISDIR', 'open: to be removed when it is closed', name)
     const subject = unix || !dir ? file.retain() : yield* standsAt(session.shared.namespace, attach, file, dir, name)
     try { yield* mayRemove(attach, subject, dir, name) } finally { subject.release() }
   }
@@ -119,8 +120,8 @@ function* createFile(
     return yield* become(session, fid, name, 0, (dir) => special(session, fid, dir, name, perm, extension, wish))
   }
   if (isDirectory) {
-    if (mode & ~(OPEN.CEXEC | OPEN.RCLOSE)) throw errno('EINVAL', 'create: a directory is opened for reading', name)
-    return yield* becomeFor(removal, session, fid, name, mode, O.RDONLY, function* (dir): Steps<Made> {
+    if (mode & ~OPEN.CEXEC) throw errno('EINVAL', 'create: a directory is opened for reading', name)
+    return yield* become(session, fid, name, O.RDONLY, function* (dir): Steps<Made> {
       const file = yield* make(attach, dir, name, 'mkdir', wish, true, (dir, mode, owner) => dir.mkdir(name, mode, owner))
       try { return { file: file.retain(), handle: yield* get(file.node.open(O.RDONLY, request)) } } finally { file.release() }
     })
