@@ -327,6 +327,17 @@ export const open = [
     }
     assert.equal(await p.ls(0), [])
   }),
+  both(57, 'what nothing would hold clients of 9P2000.L to is refused: DMAPPEND, DMEXCL; DMTMP promises nothing', async ({ p }) => {
+    await p.file(0, 'f')
+    await p.walk(0, 1, 'f')
+    for (const bit of [DM.APPEND, DM.EXCL, DM.AUTH, DM.MOUNT]) {
+      among(await p.creation(0, 'x', bit + 0o644), 'EOPNOTSUPP', 'EPERM', 'EINVAL')
+      among(await p.wstat(1, { mode: bit + 0o600, name: 'g' }), 'EOPNOTSUPP', 'EPERM', 'EINVAL')
+    }
+    assert.equal([await p.ls(0), (await p.stat(1)).mode], [['f'], 0o644])
+    assert.is(await p.creation(0, 'tmp', DM.TMP + 0o644), 'ok')
+    assert.is((await p.statAt(0, 'tmp')).mode, 0o644)
+  }),
   both(58, 'ORCLOSE: the file vanishes at the clunk', async ({ p }) => {
     await p.file(0, 'f', 'text')
     await p.walk(0, 1, 'f')

@@ -89,6 +89,18 @@ export const session = [
     }
     await p.stat(0)
   }),
+  both(7, 'any request before Tversion is refused as 9P2000 has it, which all can read', async (t) => {
+    const p = await t.connect(), { dialect } = p
+    p.dialect = '9P2000'
+    for (const type of [typeOf.Tattach, typeOf.Tflush, typeOf.Twalk, typeOf.Tstat, typeOf.Topen, typeOf.Tgetattr, 200]) {
+      const reply = p.reply(0)
+      p.bytes(anyFrame(type, 0, Buffer.alloc(40)))
+      assert.is((await reply).name, 'Rerror', String(type))
+    }
+    p.dialect = dialect
+    await p.version()
+    await p.attach(0, t.aname)
+  }),
   both(8, 'msize is the smaller of what both can', async (t) => {
     const p = await t.connect()
     p.msize = 2 ** 32
