@@ -1,4 +1,4 @@
-// ninep: 9P as values, in its three dialects. Types first, then numbers, errors, messages, client.
+// ninep: 9P as values, in its three dialects. Types first, then numbers, errors, messages, client, server.
 export type * from './types.ts'
 export * from './constants.ts'
 export * from './errno.ts'
@@ -10,3 +10,7 @@ export * from './dirent.ts'
 export { bytesOfName, nameLength, nameOfBytes, putBytes } from './names.ts'
 export { Client, connect, type AttachOptions, type CallOptions, type Options } from './client.ts'
 export { File, type ReaddirOptions, type StreamOptions } from './file.ts'
+export { serve, type Call, type Handlers, type ServeOptions, type Session } from './serve.ts'
+export { Fids } from './fids.ts'
+export { attrOf, listing } from './answers.ts'
+export type { ByteStream, DuplexStream, StreamPair } from './stream.ts'
