@@ -11,7 +11,7 @@ const packages: Readonly<Record<string, string>> = {
   'qemu-system-x86_64': 'qemu-system-x86',
   diod: 'diod', '9mount': '9mount', tshark: 'tshark', fio: 'fio', dbench: 'dbench', 'stress-ng': 'stress-ng', sqlite3: 'sqlite3',
   setfattr: 'attr', getfattr: 'attr', setfacl: 'acl', getfacl: 'acl',
-  gcc: 'gcc libc6-dev', git: 'git', xz: 'xz-utils', strace: 'strace', tar: 'tar', bsdtar: 'libarchive-tools',
+  gcc: 'gcc libc6-dev', git: 'git', xz: 'xz-utils', strace: 'strace', socat: 'socat', tar: 'tar', bsdtar: 'libarchive-tools',
 }
 
 /** Whether the program is on the PATH (or in sbin, where some shells do not look). */

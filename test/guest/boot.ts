@@ -96,6 +96,8 @@ export async function boot({ way, mounts }: Boot, setting: Setting): Promise<voi
     await using server = await serve(home, [...lines.serve, ...more])
     await initramfs(join(home, 'initramfs'), machine, machine.agent)
     await using guest = await Guest.boot({ ...machine, initramfs: join(home, 'initramfs'), devices: lines.devices, home, cwd: home })
+    // As udev would. The agent's own port is among them.
+    await guest.sh('mkdir /dev/virtio-ports; for port in /sys/class/virtio-ports/*; do ln -s ../${port##*/} /dev/virtio-ports/$(cat $port/name); done', { limit: 10 })
     // By TCP both translators at once: a guest waits more than it works. The other ways have one connection for each mount.
     const lanes = way === 'tcp' ? backends.map((backend) => mounts.filter((mount) => mount.backend === backend)) : [mounts]
     await Promise.all(lanes.map(async (lane) => {

@@ -22,7 +22,7 @@ const all: readonly Boot[] = ways.map((way) => ({ way, mounts: matrix }))
 const usual: readonly Boot[] = [
   { way: 'tcp', mounts: backends.map((backend) => ({ backend, cache: 'none', list: lists.programs })) },
   { way: 'guestfwd', mounts: [{ backend: 'posix', cache: 'mmap', list: lists.checker }] },
-  { way: 'console', mounts: [{ backend: 'memory', cache: 'loose', list: lists.checker }] },
+  { way: 'port', mounts: [{ backend: 'memory', cache: 'loose', list: lists.checker }] },
 ]
 
 function skipAll(reason: string): never {
@@ -32,7 +32,7 @@ function skipAll(reason: string): never {
 
 const { values } = parseArgs({ options: { all: { type: 'boolean', default: false }, way: { type: 'string' }, entry: { type: 'string', default: '' } } })
 if (process.arch !== 'x64') skipAll('the guest is an x86-64 machine: run this on one')
-const lacks = ['qemu-system-x86_64', 'gcc', 'xz', 'apt-get', 'dpkg-deb', 'tar'].map(missing).filter((reason) => reason !== undefined)
+const lacks = ['qemu-system-x86_64', 'gcc', 'xz', 'apt-get', 'dpkg-deb', 'tar', 'socat'].map(missing).filter((reason) => reason !== undefined)
 if (lacks.length > 0) skipAll(lacks.join(' '))
 const found = await kernel().catch((e: Error) => skipAll(`no kernel for it (${e.message.trim()}). Get Debian's list of packages: apt-get update`))
 
