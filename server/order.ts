@@ -5,6 +5,7 @@
 import { QT } from 'ninep'
 import { Files, ForwardNode, ForwardTranslator } from '../translators/forward.ts'
 import type { Attr, SetAttr } from 'ninep'
+import { Turn, lastly } from '../translators/turn.ts'
 import type { Awaitable, Call, Created, Handle, Node, Owner, Translator, Volume } from '../translators/translator.ts'
 
 /** The same translator with its calls in order. */
@@ -15,33 +16,6 @@ export function ordered(translator: Translator): Translator {
 
 /** ranks: an order of volumes, that of their first rename. */
 interface Turns { readonly files: Files<Turn>; readonly renames: Turn; readonly ranks: WeakMap<Volume, number>; seen: number }
-
-/** A queue of readers and writers, first come first served. */
-class Turn {
-  #readers = 0
-  #writing = false
-  #waiting: { write: boolean; go: () => void }[] = []
-
-  /** f when its turn comes: at once, in this turn of the loop, where nothing is before it. */
-  take<T>(write: boolean, f: () => Awaitable<T>): Awaitable<T> {
-    const free = this.#waiting.length === 0 && !this.#writing && (!write || this.#readers === 0)
-    if (!free) return new Promise<void>((go) => { this.#waiting.push({ write, go }) }).then(() => lastly(f, () => this.#leave(write)))
-    this.#hold(write)
-    return lastly(f, () => this.#leave(write))
-  }
-  #leave(write: boolean): void {
-    if (write) this.#writing = false
-    else this.#readers--
-    for (;;) {
-      const next = this.#waiting[0]
-      if (!next || this.#writing || (next.write && this.#readers > 0)) break
-      this.#waiting.shift()
-      this.#hold(next.write)
-      next.go()
-    }
-  }
-  #hold(write: boolean): void { if (write) this.#writing = true; else this.#readers++ }
-}
 
 class OrderedNode extends ForwardNode<Turns> {
   protected override wrap(child: Node): Node { return new OrderedNode(child, this.layer) }
@@ -82,13 +56,4 @@ class OrderedNode extends ForwardNode<Turns> {
     await using moved = await this.walk(name)
     await ((moved.qid.type & QT.DIR) === 0 ? inBoth() : this.layer.renames.take(true, inBoth))
   }
-}
-
-/** f, then `end`, however f ended. */
-function lastly<T>(f: () => Awaitable<T>, end: () => void): Awaitable<T> {
-  let result: Awaitable<T>
-  try { result = f() } catch (e) { end(); throw e }
-  if (result instanceof Promise) return result.finally(end)
-  end()
-  return result
 }

@@ -14,9 +14,10 @@ import { rot13 } from '../translators/rot13/rot13.ts'
 import { stats } from '../translators/stats/stats.ts'
 import { tar } from '../translators/tar/tar.ts'
 import { trace } from '../translators/trace/trace.ts'
+import { union } from '../translators/union/union.ts'
 import { zero } from '../translators/zero/zero.ts'
 
 export type AnyFactory = Factory<Options, Arity>
 
-const all = [fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, rot13, stats, tar, trace, zero]
+const all = [fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, rot13, stats, tar, trace, union, zero]
 export const translators: ReadonlyMap<string, AnyFactory> = new Map(all.map((factory) => [factory.definition.name, factory as unknown as AnyFactory]))
