@@ -33,8 +33,13 @@ interface Scratch { readonly bytes: Buffer; users: number; lent: boolean }
 const spare: Scratch[] = []
 function newScratch(): Scratch { return spare.pop() ?? { bytes: Buffer.allocUnsafeSlow(SCRATCH), users: 0, lent: false } }
 function doneWith(scratch: Scratch): void {
-  if (--scratch.users === 0 && scratch !== current && !scratch.lent && spare.length < SPARE) spare.push(scratch)
+  if (--scratch.users > 0 || scratch === current) return
+  pinned -= SCRATCH
+  if (!scratch.lent && spare.length < SPARE) spare.push(scratch)
 }
+let pinned = 0
+/** Bytes of scratches that are full, and kept for what is unsent of them, be it little. */
+export function pinnedBytes(): number { return pinned }
 let current = newScratch()
 /** Bytes start..end of the scratch are encoded and not yet handed to a socket. */
 let start = 0, end = 0
@@ -223,7 +228,7 @@ export class Connection implements Holder {
   }
   yield(): void {
     if (this.#idle) this.#letGo()
-    else if (this.#have > 0 || this.#socket.writableLength > 0) this.#over('memory is short, and it stood still longest')
+    else if ((this.#have > 0 && !this.#paused) || this.#socket.writableLength > 0) this.#over('memory is short, and it stood still longest')
   }
   /** It has a ring, and nothing to do with it. */
   get #idle(): boolean {
@@ -320,6 +325,7 @@ export class Connection implements Holder {
 }
 
 function exchange(): void {
+  if (current.users > 0) pinned += SCRATCH
   current = newScratch()
   start = end = 0
 }

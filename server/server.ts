@@ -6,7 +6,7 @@ import { silent } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import type { Translator } from '../translators/translator.ts'
 import { claimedDescriptors, descriptorLimit, dupCloexec } from '../translators/sys.ts'
-import { Connection } from './connection.ts'
+import { Connection, pinnedBytes } from './connection.ts'
 import type { Adopt } from './connection.ts'
 import { Gate } from './gate.ts'
 import { Identity } from './identity.ts'
@@ -105,7 +105,7 @@ class Running implements Server {
   #leaving = new Set<Socket>()
   #looks: NodeJS.Timeout
   constructor(private readonly namespace: Namespace, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
-    const watch = this.#watch = new Watch(limits), repeats = this.#repeats = new Repeats(log)
+    const watch = this.#watch = new Watch(limits, pinnedBytes), repeats = this.#repeats = new Repeats(log)
     this.#shared = { namespace, locks: new LockTable(), gate, limits, log, work: new Work(), watch, repeats, later: (session) => this.#finishLater(session) }
     const shortest = Math.min(limits['version-timeout'], limits['frame-timeout'], limits['send-timeout'])
     this.#looks = setInterval(() => this.#look(), Math.min(LOOK, shortest * 250)).unref()
