@@ -15,8 +15,8 @@ const SHARED = 256 * 1024, RING = 256 * 1024
 /** A burst with a Twrite of at least this makes the next read land in a ring. */
 const BULK = 16 * 1024
 const OWN = 4096
-/** A frame's own buffer has room for so many times what has come of it. */
-const GROW = 16
+/** A frame's own buffer has room for so many times what has come of it; where that is some, for all of it, to spare copies. */
+const GROW = 16, SOME = 16 * 1024
 /** Replies of this many bytes are sent before the burst is over: what is in cache leaves from there. */
 const FLUSH = 256 * 1024
 const SCRATCH = FLUSH + 1024 * 1024 + 1024
@@ -175,7 +175,7 @@ export class Connection implements Holder {
     if (at > 0) this.#begun = NaN
     if (rest === 0) this.#own = null
     else if (bytes !== this.#own || at > 0 || rest === bytes.length) {
-      const size = Math.max(rest, OWN, Math.min(rest >= 4 ? bytes.readUInt32LE(at) : 0, rest * GROW))
+      const claimed = rest >= 4 ? bytes.readUInt32LE(at) : 0, size = Math.max(rest, OWN, rest >= SOME ? claimed : Math.min(claimed, rest * GROW))
       if (bytes !== this.#own || at > 0 || size > rest) {
         const own = this.#ring && size <= RING ? this.#ring : Buffer.allocUnsafeSlow(size)
         bytes.copy(own, 0, at, have)
