@@ -123,7 +123,7 @@ class Connection {
     if (name === 'Tversion') return this.#version(tag, b, start, end)
     if (!run) return this.#refuse(tag, errno('EINVAL', 'a request before Tversion'))
     if (name === 'Tflush') return this.#flush(run, tag, b, start, end)
-    const handler = name?.startsWith('T') ? run.handlers[name] : undefined
+    const handler = name === undefined ? undefined : run.handlers[name]
     if (!handler) return this.#refuse(tag, errno(name === 'Tauth' ? 'ENOENT' : 'EOPNOTSUPP', name))   // ENOENT: none is needed; diod's clients take no other
     if (run.calls.has(tag)) return this.#fail(errno('EPROTO', `tag ${tag} again, before its request was answered`))
     const call = new Pending()

@@ -84,6 +84,11 @@ for (const [name, pair] of Object.entries(pairs)) {
     await Promise.all([0, 1, 2].map((i) => file.write(content.subarray(i * 1_000_000, (i + 1) * 1_000_000), i * 1_000_000)))
     assert.ok(got.equals(content))
     assert.ok(most > 1, 'one after the other')
+    got.fill(0)
+    const pieces = Array.from({ length: 1000 }, (_, i) => i * 3000)
+    await Promise.all(pieces.map((at) => client.rpc('Twrite', { fid: file.fid, offset: at, data: content.subarray(at, at + 3000) })))
+    assert.ok(got.equals(content))
+    assert.ok(most < 100, `${most} at work`)
     await client.close()
   })
 }
@@ -154,7 +159,7 @@ test('a flush stands behind the answer to what it ends, a second one and one of 
   const { peer } = await begun(tree(() => ({ Tgetattr: async (_, { signal }) => { await once(signal, 'abort'); throw signal.reason } })))
   peer.send('Tgetattr', 5, { fid: 0, mask: 0 })
   assert.ok(await peer.quiet())
-  for (const [tag, oldtag] of [[6, 5], [7, 5], [8, 6], [9, 9], [10, 1234]] as const) peer.send('Tflush', tag, { oldtag })
+  peer.stream.write(Buffer.concat(([[6, 5], [7, 5], [8, 6], [9, 9], [10, 1234]] as const).map(([tag, oldtag]) => Buffer.from(frame('Tflush', tag, { oldtag })))))
   const answers = []
   for (let i = 0; i < 6; i++) answers.push(await peer.next())
   const order = answers.map(({ tag }) => tag)
@@ -177,6 +182,7 @@ test('fids: those taken, unknown and of no number; a walk that fails leaves all 
   assert.is(await walk(9, 2), 'EBADF')
   assert.is(await walk(0, NOFID), 'EBADF')
   assert.is(await walk(0, 2, 'a', 'x'), 1)
+  assert.is(await walk(0, 1, 'a', 'x'), 'EBADF')
   assert.is(await ask('Tclunk', { fid: 2 }), 'EBADF')
   assert.is(await walk(1, 2, 'x'), 'ENOTDIR')
   assert.is(await walk(0, 2, ...Array.from({ length: 17 }, () => '..')), 'EINVAL')
@@ -224,6 +230,21 @@ test('a request of no handler, of no number, of no sense', async () => {
   assert.equal(await peer.next(), refused(2, 'EINVAL'))
   peer.send('Tread', 2, { fid: 0, offset: 0, count: 0xffff_ffff })
   assert.is((await peer.next()).fields.data.length, 0)
+  peer.stream.destroy()
+})
+
+test('what was written is the handler\'s to keep', async () => {
+  const kept: Uint8Array[] = []
+  const { peer } = await begun(tree(() => ({ Twrite: ({ data }) => { kept.push(data); return { count: data.length } } })))
+  for (const letter of ['a', 'b', 'c']) {
+    const bytes = frame('Twrite', 2, { fid: 0, offset: 0, data: Buffer.alloc(100, letter) })
+    for (const part of [bytes.subarray(0, 50), bytes.subarray(50)]) {
+      peer.stream.write(Buffer.from(part))
+      await sleep(1)
+    }
+    await peer.next()
+  }
+  assert.equal(kept.map((data) => Buffer.from(data).toString()), ['a', 'b', 'c'].map((letter) => letter.repeat(100)))
   peer.stream.destroy()
 })
 
