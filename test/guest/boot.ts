@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { chmod, cp, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { missing } from '../needs.ts'
 import { root } from './build.ts'
@@ -10,14 +11,16 @@ import { capture } from './capture.ts'
 import { chapter, twice, type Way } from './chapters.ts'
 import { Guest } from './guest.ts'
 import { initramfs, type Kernel } from './kernel.ts'
-import { places, type Cache, type Entry, type Result, type Tools } from './list.ts'
+import { places, type Cache, type Dialect, type Entry, type Result, type Tools } from './list.ts'
 import type { Report } from './report.ts'
 import { serve } from './serve.ts'
 
 export const backends = ['posix', 'memory'] as const
 export type Backend = (typeof backends)[number]
-export interface Mount { readonly backend: Backend; readonly cache: Cache; readonly list: readonly Entry[] }
-export interface Boot { readonly way: Way; readonly mounts: readonly Mount[] }
+/** dialect: where it is none of the older ones, 9p2000.L. */
+export interface Mount { readonly backend: Backend; readonly cache: Cache; readonly dialect?: Dialect; readonly list: readonly Entry[] }
+/** name: of its folders and in the report. */
+export interface Boot { readonly name: string; readonly way: Way; readonly mounts: readonly Mount[] }
 /** What all boots have in common. */
 export interface Setting {
   readonly machine: Kernel & { readonly agent: string; readonly counterKHz: number }
@@ -36,18 +39,25 @@ export async function freePort(): Promise<number> {
 }
 
 /** The chapter's lines for a mount: at `dir`, with what this run changes. */
-function mountLine(line: string, dir: string, { backend, cache }: Mount, aname = backend === 'posix' ? '' : `/${backend}`): string {
+function mountLine(line: string, dir: string, { backend, cache, dialect = '9p2000.L' }: Mount, aname = backend === 'posix' ? '' : `/${backend}`): string {
   const more = [...(cache === 'none' ? [] : [`cache=${cache}`]), ...(aname === '' ? [] : [`aname=${aname}`])]
+  if (dialect !== '9p2000.L') line = line.replace('posixacl,', '').replace('version=9p2000.L,access=client', `version=${dialect}`)
+  // A client of 9P2000 knows users by name, and one for all: it, who owns the files to the guest's root, too.
+  if (dialect === '9p2000') more.push(`uname=${userInfo().username}`, 'dfltuid=0', 'dfltgid=0')
   return line.replace(/(msize=\d+)(.*) \/mnt\b/, (_, msize: string, rest: string) => `${[msize, ...more].join(',')}${rest} ${dir}`)
 }
+
+/** What a mount is called. */
+export function named({ backend, cache, dialect }: Mount): string { return `${backend} ${dialect ?? `cache=${cache}`}` }
 
 /** Where the boot's mounts are to be made, and by which lines: the chapter's, and the same on a second connection. */
 interface Lines { readonly mount: string; readonly second: string; readonly url: string }
 
 /** Mounts, once as the chapter has it and once more (without ACLs, as many do), does the list, and unmounts. True: all went well. */
-async function work(guest: Guest, way: Way, mount: Mount, { mount: line, second, url }: Lines, { report, tools }: Setting): Promise<boolean> {
-  const { backend, cache, list } = mount, where = `${way} ${backend} cache=${cache}`
-  const at = backend === 'posix' ? '/mnt' : `/mnt-${backend}`, other = `/mnt-${backend}-2`
+async function work(guest: Guest, name: string, mount: Mount, { mount: line, second, url }: Lines, { report, tools }: Setting): Promise<boolean> {
+  const { backend, cache, dialect = '9p2000.L', list } = mount, how = dialect === '9p2000.L' ? cache : dialect
+  const where = `${name} ${named(mount)}`
+  const at = dialect !== '9p2000.L' ? `/mnt-${backend}-${dialect}` : backend === 'posix' ? '/mnt' : `/mnt-${backend}`, other = `${at === '/mnt' ? '/mnt-posix' : at}-2`
   const demand = async (lines: string, limit: number) => {
     const ran = await guest.sh(lines, { limit })
     if (ran.status !== 0) throw new Error(`${lines}: ${ran.late ? `not done within ${limit} s` : ran.err}`)
@@ -59,19 +69,19 @@ async function work(guest: Guest, way: Way, mount: Mount, { mount: line, second,
   }
   const mounted = await attempt('mount', async () => {
     await demand(`mkdir -p ${at} ${other}\n${mountLine(line, at, mount)}`, 30)
-    await demand(`${mountLine(second.replace('posixacl,', ''), other, mount)}\nmkdir -m 777 ${at}/${cache}`, 30)
+    await demand(`${mountLine(second.replace('posixacl,', ''), other, mount)}\nmkdir -m 777 ${at}/${how}`, 30)
   })
   if (!mounted) return false
   let well = true
   for (const [i, entry] of list.entries()) {
     if (entry.only !== undefined && entry.only !== where) continue
-    const dir = `${cache}/${i}`, lacks = (entry.needs ?? []).map(missing).filter((reason) => reason !== undefined)
+    const dir = `${how}/${i}`, lacks = (entry.needs ?? []).map(missing).filter((reason) => reason !== undefined)
     well = await attempt(entry.name, async () => {
       if (lacks.length > 0) return [{ name: entry.name, how: 'skip', why: lacks.join(' ') }]
       await demand(`mkdir -m 777 ${at}/${dir}`, 10)
       const path = `${backend === 'posix' ? '' : backend}/${dir}`
       const more = (aname: string, dir: string) => demand(`mkdir -p ${dir}\n${mountLine(line, dir, mount, aname)}`, 30)
-      return entry.run({ guest, dir: `${at}/${dir}`, other: `${other}/${dir}`, url, path, cache, tools, mount: more })
+      return entry.run({ guest, dir: `${at}/${dir}`, other: `${other}/${dir}`, url, path, cache, dialect, tools, mount: more })
     }) && well
     await guest.sh(`rm -rf ${at}/${dir}`, { limit: 120 }).catch(() => {})
   }
@@ -79,8 +89,8 @@ async function work(guest: Guest, way: Way, mount: Mount, { mount: line, second,
 }
 
 /** Starts a server and a guest, and makes all its mounts. Never throws: what goes wrong is in the report. */
-export async function boot({ way, mounts }: Boot, setting: Setting): Promise<void> {
-  const { machine, tools, report } = setting, home = join(setting.home, way)
+export async function boot({ name, way, mounts }: Boot, setting: Setting): Promise<void> {
+  const { machine, tools, report } = setting, home = join(setting.home, name)
   let well = true
   try {
     await mkdir(join(home, 'export'), { recursive: true })
@@ -101,18 +111,18 @@ export async function boot({ way, mounts }: Boot, setting: Setting): Promise<voi
     // By TCP both translators at once: a guest waits more than it works. The other ways have one connection for each mount.
     const lanes = way === 'tcp' ? backends.map((backend) => mounts.filter((mount) => mount.backend === backend)) : [mounts]
     await Promise.all(lanes.map(async (lane) => {
-      for (const mount of lane) well = await work(guest, way, mount, { ...lines, url }, setting) && well
+      for (const mount of lane) well = await work(guest, name, mount, { ...lines, url }, setting) && well
     }))
-    if (way === 'tcp') {
+    if (name === 'tcp') {
       const started = performance.now()
       const results = await capture(guest, port, join(home, 'session.pcap'), lines.mount, tools.checker)
-      well = report.add(way, 'the session is 9P to tshark', results, (performance.now() - started) / 1000) && well
+      well = report.add(name, 'the session is 9P to tshark', results, (performance.now() - started) / 1000) && well
     }
     if (!well) await guest.keep()
   } catch (e) {
-    well = report.add(way, 'boot', [{ name: 'boot', how: 'not ok', why: (e as Error).stack ?? String(e) }], 0)
+    well = report.add(name, 'boot', [{ name: 'boot', how: 'not ok', why: (e as Error).stack ?? String(e) }], 0)
   }
-  if (!well) await keep(home, join(setting.output, way))
+  if (!well) await keep(home, join(setting.output, name))
 }
 
 /** Copies what tells of a failure. */

@@ -13,6 +13,9 @@ const run = promisify(execFile)
 
 export const caches = ['none', 'mmap', 'loose'] as const
 export type Cache = (typeof caches)[number]
+/** As mount(8) has them. The older ones are mounted with the client's own defaults: no cache. */
+export const olds = ['9p2000.u', '9p2000'] as const
+export type Dialect = '9p2000.L' | (typeof olds)[number]
 
 /** A mount in a guest. */
 export interface Bench {
@@ -22,6 +25,7 @@ export interface Bench {
   readonly url: string                                    // of the server, for the host
   readonly path: string                                   // of dir in its namespace
   readonly cache: Cache
+  readonly dialect: Dialect
   readonly tools: Tools
   /** Mounts another place of the namespace at a folder. By TCP only: the other ways have a connection for each mount. */
   readonly mount: (aname: string, dir: string) => Promise<void>
@@ -45,8 +49,8 @@ async function sh({ guest, dir }: Bench, lines: string, limit: number): Promise<
 }
 
 /** Runs the checker. Each of its lines is a result; a run that ended otherwise is one too. */
-async function check({ guest, cache, tools }: Bench, dir: string, uid: number, args: readonly string[], limit: number): Promise<Result[]> {
-  const ran = await guest.run([tools.checker, '--uid', String(uid), '--expect', expected, '--on', `9p,cache=${cache}`, ...args, dir], { limit })
+async function check({ guest, cache, dialect, tools }: Bench, dir: string, uid: number, args: readonly string[], limit: number): Promise<Result[]> {
+  const ran = await guest.run([tools.checker, '--uid', String(uid), '--expect', expected, '--on', `9p,${dialect},cache=${cache}`, ...args, dir], { limit })
   const results: Result[] = checked(ran.out)
   if (ran.late || ran.status > 1 || results.length === 0) {
     results.push({ name: 'the checker ends', how: 'not ok', why: ran.late ? `not within ${limit} s` : `status ${ran.status}: ${ran.err.trim()}` })
@@ -65,12 +69,13 @@ async function fill({ url, path }: Bench, name: string, count: number): Promise<
 
 /** All checks: those of ACLs by the first mount, the rest by the second, whose client spares two messages for each file it meets. */
 async function checkAll(bench: Bench, uid: number, args: readonly string[]): Promise<Result[]> {
+  if (bench.dialect !== '9p2000.L') return check(bench, bench.dir, uid, args, 500)
   return [...await check(bench, bench.other, uid, [...args, '--without', 'acl: '], 500), ...await check(bench, bench.dir, uid, ['--only', 'acl: '], 100)]
 }
 
 const checker: readonly Entry[] = [
   // The two mounts see each other's changes at once only where neither of them caches.
-  { name: 'checker as root', run: (bench) => checkAll(bench, 0, ['--many', '150', ...(bench.cache === 'none' ? ['--other', bench.dir] : [])]) },
+  { name: 'checker as root', run: (bench) => checkAll(bench, 0, ['--many', '150', ...(bench.cache === 'none' ? ['--other', bench.dialect === '9p2000.L' ? bench.dir : bench.other] : [])]) },
   { name: 'checker as uid 1000', run: (bench) => checkAll(bench, 1000, ['--many', '50']) },
 ]
 
@@ -157,7 +162,12 @@ attach:
   /read-only: { read-only: true }
 `
 
-export const lists = { full: [...checker, ...programs], programs: [checker[0]!, ...programs], checker } satisfies Record<string, readonly Entry[]>
+/** What neither asks for attributes and ACLs nor for locks that others see. */
+const plain = programs.filter(({ name }) => /^(tar|git|sqlite3|dbench|fio|20 000)/.test(name))
+export const lists = {
+  full: [...checker, ...programs], programs: [checker[0]!, ...programs], checker, root: [checker[0]!],
+  '9p2000.u': [...checker, ...plain], '9p2000': [checker[0]!, ...plain],
+} satisfies Record<string, readonly Entry[]>
 
 /** Writes what the list needs into `home`: a tree of 200 small files, a git repository of it, and 500 transactions. */
 export async function prepare(home: string, checker: string): Promise<Tools> {

@@ -6,7 +6,7 @@ export class Report {
   passed = 0
   failed = 0
   skipped = 0
-  /** By mount (or way), then by entry: what its cell says. */
+  /** By mount (or boot), then by entry: what its cell says. */
   readonly #cells = new Map<string, Map<string, string>>()
 
   /** Takes what one entry gave. It is one line, and one more for each result that is wrong or skipped. True: nothing was wrong. */
@@ -32,16 +32,16 @@ export class Report {
   /** The totals, as every test program here ends. */
   get totals(): string { return `${this.passed} passed, ${this.failed} failed, ${this.skipped} skipped` }
 
-  /** RESULTS.md: a table for each way, a column for each of its mounts. earlier: the page as it is, whose cells stay where nothing new was run. */
-  page(ways: readonly string[], mounts: readonly string[], release: string, earlier: string): string {
+  /** RESULTS.md: a table for each boot, a column for each of its mounts. earlier: the page as it is, whose cells stay where nothing new was run. */
+  page(boots: readonly { readonly name: string; readonly mounts: readonly string[] }[], release: string, earlier: string): string {
     const old = cellsOf(earlier)
     const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
-    const tables = ways.map((way) => {
-      const columns = mounts.map((mount) => new Map([...old.get(`${way} ${mount}`) ?? [], ...this.#cells.get(`${way} ${mount}`) ?? []]))
+    const tables = boots.map(({ name, mounts }) => {
+      const columns = mounts.map((mount) => new Map([...old.get(`${name} ${mount}`) ?? [], ...this.#cells.get(`${name} ${mount}`) ?? []]))
       const entries = [...new Set(columns.flatMap((column) => [...column.keys()]))]
       const rows = entries.map((entry) => row([entry, ...columns.map((column) => column.get(entry) ?? '-')]))
-      const rest = [...this.#cells.get(way) ?? []].map(([entry, what]) => `\n${entry}: ${what}.\n`)
-      return `## ${way}\n\n${row(['', ...mounts])}\n${row(['---', ...mounts.map(() => '---')])}\n${rows.join('\n')}\n${rest.join('')}`
+      const rest = [...this.#cells.get(name) ?? []].map(([entry, what]) => `\n${entry}: ${what}.\n`)
+      return `## ${name}\n\n${row(['', ...mounts])}\n${row(['---', ...mounts.map(() => '---')])}\n${rows.join('\n')}\n${rest.join('')}`
     })
     return `# What a Linux guest made of it
 

@@ -247,7 +247,7 @@ static int run_one(const struct check *c, const char *home, const char *other) {
   if (c->who != READ_ONLY) remove_all(home);
 
   const char *foreseen = expected(c->name);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) { printf("skip %s: %s\n", c->name, why); return 1; }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) { printf("%s %s: %s\n", foreseen ? "expected" : "skip", c->name, why); return 1; }
   if (WIFSIGNALED(status)) snprintf(why, sizeof why, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
   else if (WEXITSTATUS(status) == 0) {
     if (foreseen) printf("not ok %s: passes, but was expected to fail (%s)\n", c->name, foreseen);
