@@ -49,11 +49,11 @@ export function permOf(dm: number, unix: boolean): number {
   return unix ? bits.reduce((mode, [s, bit]) => dm & bit ? mode | s : mode, dm & 0o777) : dm & 0o777
 }
 
-/** A link's target; a device's numbers; and how many names a file has, if it is more than one, as Linux reads it. */
+/** A link's target; a device's numbers; and how many names a file has, if it is not one, as Linux reads it. */
 function* extensionOf({ mode, rdev, nlink }: Attr, node?: Node): Steps<string> {
   const type = mode & S.IFMT
   if (type === S.IFLNK) return node ? yield* get(node.readlink()) : ''
-  if (type === S.IFREG) return nlink > 1 ? `HARDLINKCOUNT ${nlink}` : ''
+  if (type === S.IFREG) return nlink !== 1 ? `HARDLINKCOUNT ${nlink}` : ''
   if (type !== S.IFCHR && type !== S.IFBLK) return ''
   const { major, minor } = deviceParts(rdev)
   return `${type === S.IFCHR ? 'c' : 'b'} ${major} ${minor}`
