@@ -3,7 +3,7 @@
 import type { Handle } from '../translators/translator.ts'
 import type { AttachRules } from './users.ts'
 import type { Steps } from './drive.ts'
-import type { File, Namespace } from './namespace.ts'
+import type { File, Namespace, Place } from './namespace.ts'
 import type { User } from './permission.ts'
 
 /** One Tattach: who came in, where, under which rules. Shared by the fids that descend from it: while there are any, the
@@ -43,6 +43,9 @@ export class Fid {
   waits = false
   /** Requests at work on it: its handle closes when it is gone and they are done. */
   uses = 0
+  /** What a listing of it began with that stands over names of the directory. */
+  over: readonly Place[] = []
+  #lost: (() => void) | null = null
   /** The next fid that names the same file, and the one before. */
   next: Fid | null = null
   #before: Fid | null = null
@@ -65,6 +68,19 @@ export class Fid {
     this.file.release()
     this.file = file
     this.#link()
+  }
+  /** Has another handle from here on; its own is closed when nothing is at work on it. null: at once. */
+  lose(instead: Handle, close: (handle: Handle) => void): Promise<void> | null {
+    const { handle } = this
+    if (!handle) return null
+    this.handle = instead
+    if (this.uses === 0) { close(handle); return null }
+    return new Promise((resolve) => { this.#lost = () => { close(handle); resolve() } })
+  }
+  /** Nothing is at work on its handle. */
+  idle(): void {
+    this.#lost?.()
+    this.#lost = null
   }
   /** Lets go of what it names. The handle is closed apart. */
   drop(): void {

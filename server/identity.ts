@@ -17,6 +17,9 @@ export class Identity {
   /** Who has a label now: two instances of one name are two volumes, and the second is told apart by a number. */
   #holders = new Map<string, WeakRef<Volume>>()
   #tables = new WeakMap<Volume, { high: bigint; large: Map<bigint, bigint> }>()
+  /** How many mounts show it. */
+  #shown = new WeakMap<Volume, number>()
+  #labels = new WeakMap<Volume, string>()
   #file: string | undefined
 
   /** state: the folder that holds volumes.json; absent: prefixes last as long as the process. */
@@ -43,11 +46,21 @@ export class Identity {
     return table.high | low
   }
 
+  /** A mount shows files of this volume from here on. */
+  hold(volume: Volume): void { this.#shown.set(volume, (this.#shown.get(volume) ?? 0) + 1) }
+  /** It does no more. After the last, another volume may have the name, and its prefix. */
+  letGo(volume: Volume): void {
+    const left = (this.#shown.get(volume) ?? 0) - 1, label = this.#labels.get(volume)
+    this.#shown.set(volume, left)
+    if (left === 0 && label !== undefined && this.#holders.get(label)?.deref() === volume) this.#holders.delete(label)
+  }
+
   #labelOf(volume: Volume): string {
     for (let n = 1; ; n++) {
       const label = n === 1 ? volume.label : `${volume.label} (${n})`
       if (this.#holders.get(label)?.deref()) continue
       this.#holders.set(label, new WeakRef(volume))
+      this.#labels.set(volume, label)
       return label
     }
   }

@@ -77,7 +77,7 @@ function* follow(namespace: Namespace, user: User, root: File, dir: File, link: 
       if (name === '' || name === '.') continue
       checkComponent(name, 'walk')
       if (user.uid !== 0) mayWalk(user, yield* get(rights(at.node, user)), name)
-      if (name === '..' && at === root) continue
+      if (name === '..' && at.isAt(root)) continue
       const next: File = yield* get(namespace.step(at, name))
       if (isLink(next)) {
         try {
@@ -99,15 +99,15 @@ function* follow(namespace: Namespace, user: User, root: File, dir: File, link: 
 
 /** Whether a file lies below an attach point (or is it): one that was moved out of there must not lead on into what lies around. */
 export function* isBelow(namespace: Namespace, file: File, root: File): Steps<boolean> {
-  const top = namespace.root.file
-  if (root === top) return true
+  if (root === namespace.root.file) return true
   let at = file.retain()
   try {
-    for (; at !== root && at !== top;) {
-      const up: File = yield* get(namespace.up(at))
+    while (!at.isAt(root)) {
+      const up: File = yield* get(namespace.up(at)), stays = up === at
       at.release()
       at = up
+      if (stays) return false
     }
-    return at === root
+    return true
   } finally { at.release() }
 }

@@ -1,6 +1,7 @@
-// The served tree: translators mounted at paths, fixed at start. A Place is a path that is a mount point or leads to
-// one; a File is a file that some fid names, one per identity and mount, so that its node is shared and its place is
-// known however it was reached.
+// The served tree: translators mounted at paths, which come and go while clients are in it. A Place is a path that is a
+// mount point or leads to one; a File is a file that some fid names, one per identity and mount, so that its node is shared
+// and its place is known however it was reached. A mount that has gone from its place serves the fids it has until they are
+// clunked, and is closed then.
 
 import { Attrs, QT, errno, isErrno } from 'ninep'
 import { describe } from '../translators/options.ts'
@@ -9,6 +10,7 @@ import type { Awaitable, Node, Translator, Volume } from '../translators/transla
 import type { Fid } from './fid.ts'
 import { drive, get } from './drive.ts'
 import type { Steps } from './drive.ts'
+import { Gone, gone } from './gone.ts'
 import type { Identity } from './identity.ts'
 import { ordered } from './order.ts'
 import { Synthetic } from './synthetic.ts'
@@ -22,10 +24,16 @@ export class File {
   listed = true
   /** The first of the fids that name it; they are linked to each other. */
   fids: Fid | null = null
-  constructor(readonly mount: Mount, readonly node: Node, readonly wire: bigint) {}
+  /** What its node was before it was cut off. */
+  lost: Node | null = null
+  constructor(readonly mount: Mount, public node: Node, readonly wire: bigint) {}
   retain(): this { this.refs++; return this }
   release(): void { if (--this.refs === 0) this.mount.forget(this) }
   get isDirectory(): boolean { return isDirectory(this.node) }
+  /** Whether the tree hangs on it: the root of a mount, or a directory that leads to one. */
+  get isPlace(): boolean { return this === this.mount.root || this.place?.file === this }
+  /** Whether this is that file, or stands at the same path where a mount has come or gone. */
+  isAt(other: File): boolean { return this === other || (this.place !== null && this.place === other.place) }
 }
 
 /** A path of the served tree with mounts at it or below. file: what stands there, as clients see it. */
@@ -33,17 +41,42 @@ export class Place {
   readonly children = new Map<string, Place>()
   file!: File
   mount: Mount | null = null
-  constructor(readonly path: string, readonly parent: Place | null) {}
+  /** What stands here is being exchanged, and neither the old nor the new can be had: whoever comes waits. */
+  changing: Promise<void> | null = null
+  readonly path: string
+  constructor(readonly name: string, readonly parent: Place | null) {
+    this.path = parent === null ? '/' : `${parent.parent === null ? '' : parent.path}/${name}`
+  }
+  /** False once nothing is mounted at it or below. */
+  get stands(): boolean { return this.parent === null || this.parent.children.get(this.name) === this }
+  /** What stands here, retained. */
+  enter(): Awaitable<File> { return this.changing ? this.changing.then(() => this.enter()) : this.file.retain() }
 }
 
 /** A translator in the tree. */
 export class Mount {
   #files = new Map<Volume, Map<bigint, File>>()
+  /** Those that another has taken the number of. */
+  #strays = new Set<File>()
+  /** Volumes of which it has shown files. */
+  #volumes = new Set<Volume>()
   /** Closes under way: the translator's own waits for them. */
   readonly closing = new Work()
   /** The translator as it is called: ordered, where it does not order its calls itself. */
   readonly face: Translator
+  /** Its root, and where that stands or stood. */
+  root: File | null = null
+  place: Place | null = null
+  /** Files that are held. */
+  #live = 0
+  #retired = false
+  #cut = false
+  #ending: Promise<void> | undefined
+  /** Settles when it was closed. */
+  readonly ended: Promise<void>
+  #end!: () => void
   constructor(readonly path: string, readonly translator: Translator, private readonly identity: Identity, private readonly log: Log) {
+    this.ended = new Promise((resolve) => { this.#end = resolve })
     this.face = describe(translator).concurrent ? translator : ordered(translator)
   }
 
@@ -52,6 +85,7 @@ export class Mount {
    * the file is known, the node at hand is closed and the known one serves both.
    */
   adopt(node: Node): Awaitable<File> {
+    if (this.#cut) { this.close(node); throw gone(this.path) }
     const known = this.#files.get(node.volume)?.get(node.qid.path)
     if (!known) return this.#list(node)
     if (known.node.qid === node.qid) { this.close(node); return known.retain() }
@@ -70,6 +104,7 @@ export class Mount {
     }
     if (same) { this.close(node); return known }
     this.#unlist(known)
+    this.#strays.add(known)
     known.release()
     // Another may have come in between: then it is the one.
     const now = this.#files.get(node.volume)?.get(node.qid.path)
@@ -81,13 +116,19 @@ export class Mount {
     const { volume, qid } = node
     const file = new File(this, node, this.identity.wire(volume, qid.path))
     let paths = this.#files.get(volume)
-    if (!paths) this.#files.set(volume, paths = new Map())
+    if (!paths) {
+      this.#files.set(volume, paths = new Map())
+      if (!this.#volumes.has(volume)) {
+        this.#volumes.add(volume)
+        this.identity.hold(volume)
+      }
+    }
     paths.set(qid.path, file)
+    this.#live++
     return file
   }
 
   #unlist(file: File): void {
-    if (!file.listed) return
     file.listed = false
     const { volume, qid } = file.node, paths = this.#files.get(volume)
     paths?.delete(qid.path)
@@ -96,8 +137,73 @@ export class Mount {
 
   /** The last holder let go. */
   forget(file: File): void {
-    this.#unlist(file)
-    this.close(file.node)
+    if (file.listed) this.#unlist(file)
+    else this.#strays.delete(file)
+    this.close(file.lost ?? file.node)
+    if (--this.#live === 0 && this.#retired) this.end().catch((e: unknown) => this.#failed(e))
+  }
+
+  get cutOff(): boolean { return this.#cut }
+  /** Files that clients hold; what only the tree holds does not count. */
+  get used(): number {
+    let own = 0
+    const look = (place: Place) => {
+      if (place.file.mount === this && place.file.refs === 1) own++
+      place.children.forEach(look)
+    }
+    if (this.place) look(this.place)
+    return this.#live - own
+  }
+  /** The fids that are in it. */
+  *fids(): Generator<Fid> {
+    for (const file of this.#all()) for (let fid = file.fids; fid; fid = fid.next) yield fid
+  }
+  *#all(): Generator<File> {
+    for (const paths of this.#files.values()) yield* paths.values()
+    yield* this.#strays
+  }
+
+  /** Stands nowhere any more: ends with the last file that is held. */
+  retire(): void {
+    this.#retired = true
+    if (this.#live === 0) this.end().catch((e: unknown) => this.#failed(e))
+  }
+
+  /**
+   * Takes it away from those who are in it: their fids answer ENXIO from here on. What is at work in it may end in this many
+   * milliseconds; then it is closed over that.
+   */
+  async cut(grace: number): Promise<void> {
+    this.#cut = this.#retired = true
+    const working: Promise<void>[] = []
+    for (const file of this.#all()) {
+      file.lost = file.node
+      file.node = new Gone(file.node, this.path)
+      for (let fid = file.fids; fid; fid = fid.next) {
+        const closed = fid.lose(new Gone(file.node, this.path), (handle) => this.close(handle))
+        if (closed) working.push(closed)
+      }
+    }
+    if (this.#live === 0) return this.end()
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, working.length > 0 ? grace : 0) })
+    await Promise.race([Promise.all(working), late])
+    clearTimeout(timer)
+    await this.end(new Promise((resolve) => { setTimeout(resolve, grace) }))
+  }
+
+  /** Syncs and closes it, when what is being closed of it is closed (or `late` settles). The first failure is thrown when both were tried. */
+  end(late?: Promise<void>): Promise<void> {
+    return this.#ending ??= (async () => {
+      const failures: unknown[] = []
+      await Promise.race([this.closing.idle(), ...late ? [late] : []])
+      for (const step of [() => this.translator.sync(), () => this.translator.close()]) {
+        try { await step() } catch (e) { failures.push(e) }
+      }
+      for (const volume of this.#volumes) this.identity.letGo(volume)
+      this.#end()
+      if (failures.length) throw failures[0]
+    })()
   }
 
   /** Closes what has nobody to tell that it failed. */
@@ -115,96 +221,180 @@ export class Mount {
   wire(volume: Volume, path: bigint): bigint { return this.identity.wire(volume, path) }
 }
 
-export class Namespace {
-  readonly root = new Place('/', null)
-  readonly mounts: Mount[] = []
+/** What a change would make of the tree, ready to be made. */
+export interface Change {
+  /** Makes it. What stood there before and does no more is retired. */
+  commit(): void
+  /** Lets go of it. */
+  drop(): void
+}
 
-  /**
-   * Mounts translators at absolute paths, shortest first. Where nothing is mounted at '/', or a directory on the way
-   * does not exist below, an empty one stands in.
-   */
-  static async assemble(mounts: ReadonlyMap<string, Translator>, identity: Identity, log: Log): Promise<Namespace> {
-    const namespace = new Namespace()
-    for (const [path, translator] of mounts) {
-      let place = namespace.root
-      for (const name of split(path)) {
-        let next = place.children.get(name)
-        if (!next) place.children.set(name, next = new Place((place.path === '/' ? '/' : place.path + '/') + name, place))
-        place = next
-      }
-      if (place.mount) throw new Error(`${path}: two translators for one path`)
-      place.mount = new Mount(place.path, translator, identity, log)
-      namespace.mounts.push(place.mount)
-    }
-    const synthetic = new Mount('(namespace)', await Synthetic({}), identity, log)
-    namespace.mounts.push(synthetic)
-    await namespace.#settle(namespace.root, synthetic)
+export class Namespace {
+  readonly root = new Place('', null)
+  readonly #synthetic: Mount
+  readonly #mounts = new Set<Mount>()
+  private constructor(synthetic: Translator, readonly identity: Identity, private readonly log: Log) {
+    this.#synthetic = this.mount('(namespace)', synthetic)
+  }
+
+  /** A tree of one empty directory. Where nothing is mounted at '/', or a directory on the way to a mount does not exist below, such a one stands in. */
+  static async make(identity: Identity, log: Log): Promise<Namespace> {
+    const namespace = new Namespace(await Synthetic({}), identity, log);
+    (await namespace.prepare(new Map())).commit()
     return namespace
   }
 
-  async #settle(place: Place, synthetic: Mount): Promise<void> {
-    place.file = await standing(place, synthetic)
-    place.file.place = place
-    for (const child of place.children.values()) await this.#settle(child, synthetic)
+  /** A translator that will stand at a path; it is the namespace's own from here. */
+  mount(path: string, translator: Translator): Mount {
+    const mount = new Mount(path, translator, this.identity, this.log)
+    this.#mounts.add(mount)
+    void mount.ended.then(() => this.#mounts.delete(mount))
+    return mount
+  }
+
+  /**
+   * Finds out what will stand where once each of these paths has that mount, or none. Changes one at a time, please. ENOTDIR: something would be
+   * mounted below a file; or what attaching to a mount throws, with its path. keep: places stay where nothing is mounted for now.
+   */
+  async prepare(changes: ReadonlyMap<string, Mount | null>, keep = false): Promise<Change> {
+    const mounts = new Map<Place, Mount | null>(), touched = new Set([this.root]), added = new Map<Place, Map<string, Place>>()
+    const files = new Map<Place, File>(), vanish = new Set<Place>()
+    for (const [path, mount] of changes) {
+      let place = this.root
+      for (const name of split(path)) {
+        let fresh = added.get(place)
+        let next = place.children.get(name) ?? fresh?.get(name)
+        if (!next) {
+          if (!fresh) added.set(place, fresh = new Map())
+          fresh.set(name, next = new Place(name, place))
+        }
+        touched.add(place = next)
+      }
+      mounts.set(place, mount)
+    }
+    const mountOf = (place: Place) => mounts.has(place) ? mounts.get(place)! : place.mount
+    const below = (place: Place) => [...place.children.values(), ...added.get(place)?.values() ?? []]
+    const stays = (place: Place): boolean => mountOf(place) !== null || (keep && mounts.has(place)) || below(place).some(stays)
+    const settle = async (place: Place, above: File | null, moved: boolean): Promise<void> => {
+      const mount = mountOf(place)
+      let { file } = place
+      if (!file || mount !== place.mount || (moved && !mount)) {
+        file = await this.#standing(place, mount, above)
+        files.set(place, file)
+        if (!isDirectory(file.node) && below(place).some(stays)) throw errno('ENOTDIR', `${place.path}: is a file; nothing can be mounted below it`)
+      }
+      const changed = file !== place.file
+      for (const child of below(place)) {
+        if (!changed && !touched.has(child)) continue
+        if (stays(child)) await settle(child, file, changed)
+        else vanish.add(child)
+      }
+    }
+    const drop = () => { for (const file of files.values()) file.release() }
+    try { await settle(this.root, null, false) } catch (e) {
+      drop()
+      throw e
+    }
+    return { drop, commit: () => this.#commit(mounts, added, files, vanish) }
+  }
+
+  #commit(mounts: ReadonlyMap<Place, Mount | null>, added: ReadonlyMap<Place, ReadonlyMap<string, Place>>, files: ReadonlyMap<Place, File>, vanish: ReadonlySet<Place>): void {
+    const retired: Mount[] = [], old: File[] = []
+    for (const [place, children] of added) for (const [name, child] of children) place.children.set(name, child)
+    for (const [place, mount] of mounts) {
+      if (place.mount && place.mount !== mount) retired.push(place.mount)
+      place.mount = mount
+      if (mount) mount.place = place
+    }
+    for (const [place, file] of files) {
+      if (place.file) old.push(place.file)
+      place.file = file
+      file.place = place
+    }
+    for (const top of vanish) {
+      top.parent!.children.delete(top.name)
+      const clear = (place: Place) => {
+        if (place.file) {
+          if (place.file.place === place && place.file !== place.file.mount.root) place.file.place = null
+          old.push(place.file)
+        }
+        place.children.forEach(clear)
+        place.children.clear()
+      }
+      clear(top)
+    }
+    for (const mount of retired) mount.retire()
+    for (const file of old) file.release()
+  }
+
+  /** What will stand at a place: the root of its mount, the directory below, or an empty one made up. Retained. */
+  async #standing(place: Place, mount: Mount | null, above: File | null): Promise<File> {
+    if (mount) {
+      let root: Node
+      try { root = await mount.face.attach('') } catch (e) { throw new Error(`${place.path}: its root can't be reached: ${(e as Error).message}`, { cause: e }) }
+      return mount.root = await mount.adopt(root)
+    }
+    if (above && above.mount !== this.#synthetic) {
+      try {
+        const node = await above.node.walk(place.name)
+        if (isDirectory(node)) return await above.mount.adopt(node)
+        await node.close()
+        throw errno('ENOTDIR', `${place.path}: is no directory; nothing can be mounted below it`)
+      } catch (e) {
+        if (!isErrno(e, 'ENOENT')) throw e
+      }
+    }
+    return this.#synthetic.adopt(await this.#synthetic.face.attach(place.path))
   }
 
   /** Steps by one name: into a mount, up out of one, or within. The result is retained. Names are checked by the caller. */
   step(from: File, name: string): Awaitable<File> {
     if (name === '..') return this.up(from)
     const over = from.place?.children.get(name)
-    if (over) return over.file.retain()
+    if (over) return over.enter()
     const node = from.node.walk(name)
     return node instanceof Promise ? node.then((n) => from.mount.adopt(n)) : from.mount.adopt(node)
   }
 
   /** The directory above; the root's is itself. */
   up(from: File): Awaitable<File> {
-    const { place } = from
-    if (place) return (place.parent ?? place).file.retain()
+    if (from.isPlace) {
+      const { parent } = from.place!
+      return parent ? this.#at(parent) : from.retain()
+    }
     const node = from.node.parent()
     return node instanceof Promise ? node.then((n) => from.mount.adopt(n)) : from.mount.adopt(node)
+  }
+  /** What stands at a place, also where nothing leads to a mount there any more. */
+  #at(place: Place): Awaitable<File> {
+    if (place.stands) return place.enter()
+    return (async () => {
+      const above = await this.#at(place.parent!)
+      try { return await this.step(above, place.name) } finally { above.release() }
+    })()
+  }
+
+  /** The place of a path, if it has one. */
+  at(path: string): Place | undefined {
+    let place: Place | undefined = this.root
+    for (const name of split(path)) place = place?.children.get(name)
+    return place
   }
 
   /** Syncs all, then closes all, when nodes and handles are closed (or `late` settles); the first failure is thrown when
    *  everything was tried. */
   async close(late?: Promise<void>): Promise<void> {
     const failures: unknown[] = []
-    const release = (place: Place) => { place.children.forEach(release); place.file.release() }
+    const release = (place: Place) => { place.children.forEach(release); place.file?.release() }
     release(this.root)
-    for (const mount of this.mounts) {
-      await Promise.race([mount.closing.idle(), ...late ? [late] : []])
-      try { await mount.translator.sync() } catch (e) { failures.push(e) }
-      try { await mount.translator.close() } catch (e) { failures.push(e) }
+    for (const mount of [...this.#mounts]) {
+      try { await mount.end(late) } catch (e) { failures.push(e) }
     }
     if (failures.length) throw failures[0]
   }
 }
 
 function isDirectory({ qid }: Node): boolean { return (qid.type & QT.DIR) !== 0 }
-
-/** What stands at a place: the root of its mount, the directory below, or an empty one made up. */
-async function standing(place: Place, synthetic: Mount): Promise<File> {
-  if (place.mount) {
-    let root: Node
-    try { root = await place.mount.face.attach('') } catch (e) { throw new Error(`${place.path}: its root can't be reached: ${(e as Error).message}`, { cause: e }) }
-    if (place.children.size && !isDirectory(root)) throw errno('ENOTDIR', `${place.path}: is a file; nothing can be mounted below it`)
-    return place.mount.adopt(root)
-  }
-  const { parent } = place
-  if (parent && parent.file.mount !== synthetic) {
-    const name = place.path.slice(place.path.lastIndexOf('/') + 1)
-    try {
-      const node = await parent.file.node.walk(name)
-      if (isDirectory(node)) return await parent.file.mount.adopt(node)
-      await node.close()
-      throw errno('ENOTDIR', `${place.path}: is no directory; nothing can be mounted below it`)
-    } catch (e) {
-      if (!isErrno(e, 'ENOENT')) throw e
-    }
-  }
-  const root = await synthetic.face.attach(place.path)
-  return synthetic.adopt(root)
-}
 
 /** The names of an absolute path of the namespace. Throws for what is not one. */
 export function split(path: string): string[] {

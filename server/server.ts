@@ -2,6 +2,7 @@
 
 import { closeSync } from 'node:fs'
 import { Socket } from 'node:net'
+import type { Meters } from '../translators/meter.ts'
 import { silent } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import type { Translator } from '../translators/translator.ts'
@@ -15,12 +16,13 @@ import type { Limits } from './limits.ts'
 import { listen, parseListen } from './listen.ts'
 import type { Listener } from './listen.ts'
 import { LockTable } from './locks.ts'
-import { Namespace } from './namespace.ts'
+import { Mounts } from './mounts.ts'
 import { inheritedPeer, mayClaim, peerOf } from './peer.ts'
 import type { Peer } from './peer.ts'
 import { Repeats } from './repeats.ts'
 import { Session } from './session.ts'
 import type { Shared } from './session.ts'
+import type { Stack } from './stack.ts'
 import type { AttachRules } from './users.ts'
 import { Watch } from './watch.ts'
 import { Work } from './work.ts'
@@ -28,13 +30,15 @@ import { Work } from './work.ts'
 export interface ServerConfig {
   /** URLs: see listen.ts. */
   readonly listen: readonly string[]
-  /** Running translators by absolute path; the server owns them from here. */
-  readonly namespace: ReadonlyMap<string, Translator>
+  /** Stacks to start, or running translators, by absolute path; the server owns them from here. */
+  readonly namespace: ReadonlyMap<string, Stack | Translator>
   /** Rules by path of the namespace. */
   readonly attach?: ReadonlyMap<string, AttachRules>
   /** A folder that outlives restarts. */
   readonly state?: string
   readonly limits?: Partial<Limits>
+  /** To have every instance measured by that is started from a stack. */
+  readonly meters?: Meters
   readonly log?: Log
 }
 
@@ -45,6 +49,8 @@ export interface Server extends AsyncDisposable {
   readonly connections: number
   /** Bytes that they and their requests hold. */
   readonly held: number
+  /** What is mounted, and how to change it. */
+  readonly mounts: Mounts
   /** Accepts no more, answers what was accepted, ends all connections, syncs and closes all translators. */
   stop(): Promise<void>
   /** Ends all connections at once, whatever is under way: then stop() has nothing to wait for. */
@@ -62,18 +68,20 @@ const OTHER_FDS = 256
 export async function serve(config: ServerConfig): Promise<Server> {
   const log = config.log ?? silent, limits = fitting({ ...defaultLimits, ...config.limits }, config.limits?.connections, log)
   const attach = config.attach ?? new Map<string, AttachRules>()
-  let namespace: Namespace | undefined
+  let mounts: Mounts | undefined, starting = false
   const listeners: Listener[] = []
   try {
     for (const url of config.listen) mayListen(url, attach)
-    namespace = await Namespace.assemble(config.namespace, new Identity(config.state), log)
-    const running = new Running(namespace, new Gate(attach), limits, log, listeners)
+    const identity = new Identity(config.state)
+    starting = true                                       // from here it closes them itself
+    mounts = await Mounts.start(config.namespace, identity, log, config.state, config.meters)
+    const running = new Running(mounts, new Gate(attach), limits, log, listeners)
     for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url), (err) => running.failed(url, err)))
     return running
   } catch (e) {
     for (const listener of listeners) listener.close()
-    if (namespace) await namespace.close().catch((err: unknown) => log.warn({ err }, 'a translator did not close well'))
-    else await Promise.allSettled([...config.namespace.values()].map(async (translator) => translator.close()))
+    if (mounts) await mounts.close().catch((err: unknown) => log.warn({ err }, 'a translator did not close well'))
+    else if (!starting) await Promise.allSettled([...config.namespace.values()].map(async (what) => { if (!('factory' in what)) await what.close() }))
     throw e
   }
 }
@@ -104,9 +112,9 @@ class Running implements Server {
   /** Turned away: they are read until they close, or what they said would turn the end into a reset. */
   #leaving = new Set<Socket>()
   #looks: NodeJS.Timeout
-  constructor(private readonly namespace: Namespace, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
+  constructor(readonly mounts: Mounts, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
     const watch = this.#watch = new Watch(limits, pinnedBytes), repeats = this.#repeats = new Repeats(log)
-    this.#shared = { namespace, locks: new LockTable(), gate, limits, log, work: new Work(), watch, repeats, later: (session) => this.#finishLater(session) }
+    this.#shared = { namespace: mounts.namespace, locks: new LockTable(), gate, limits, log, work: new Work(), watch, repeats, later: (session) => this.#finishLater(session) }
     const shortest = Math.min(limits['version-timeout'], limits['frame-timeout'], limits['send-timeout'])
     this.#looks = setInterval(() => this.#look(), Math.min(LOOK, shortest * 250)).unref()
   }
@@ -214,7 +222,7 @@ class Running implements Server {
       const { work } = this.#shared
       await Promise.race([work.idle(), this.#given.promise])
       if (work.count > 0) this.log.warn({ requests: work.count }, 'translators are still at work on requests, and are closed all the same')
-      await this.namespace.close(this.#given.promise)
+      await this.mounts.close(this.#given.promise)
     } finally {
       clearTimeout(timer)
       clearInterval(this.#looks)

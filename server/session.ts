@@ -5,6 +5,7 @@ import { HEADER, NOFID, PAYLOAD_HEAD, decoders, encoders, errno, errnos, isErrno
 import type { Fields } from 'ninep'
 import type { Log } from '../translators/options.ts'
 import type { Awaitable } from '../translators/translator.ts'
+import { lastly } from '../translators/turn.ts'
 import { COPY } from './connection.ts'
 import type { Connection, Receiver } from './connection.ts'
 import { ERROR, agreed, spoken } from './dialect.ts'
@@ -309,9 +310,12 @@ export class Session implements Receiver {
     return result
   }
   #used(fid: Fid): void {
-    if (--fid.uses > 0 || fid.state !== 'gone' || !fid.handle) return
+    if (--fid.uses > 0) return
+    fid.idle()
+    if (fid.state !== 'gone' || !fid.handle) return
     fid.file.mount.close(fid.handle)
     fid.handle = null
+    fid.file.release()
     this.handles--
   }
 
@@ -323,18 +327,19 @@ export class Session implements Receiver {
     if (this.fids.get(fid.number) === fid) this.fids.delete(fid.number)
     for (const request of this.#pending.values()) if (request.fid === fid) request.abort(this.#abortFailed)
     if (fid.xattr) this.xattrBytes -= fid.xattr.writing ? fid.xattr.size : fid.xattr.value.length
-    const { handle, removal } = fid
+    const { handle, file, removal } = fid
     if (handle && !handle.lock) this.shared.locks.releaseFid(fid)
+    if (handle) file.retain()                               // its mount must not end before the handle has
     if (removal && fid.state !== 'gone') return drive(this.#removed(fid, removal))
     if (fid.state !== 'gone') fid.drop()
     return this.#closed(fid)
   }
   #closed(fid: Fid): Awaitable<void> {
-    const { handle } = fid
+    const { handle, file } = fid
     if (!handle || fid.uses > 0) return
     fid.handle = null
     this.handles--
-    return handle.close()
+    return lastly(() => handle.close(), () => file.release())
   }
   /** The end of a fid whose file goes with it. That the file can't be removed is no failure of the clunk. */
   *#removed(fid: Fid, removal: Removal): Steps<void> {

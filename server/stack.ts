@@ -7,11 +7,7 @@
 // Quotes, '...' or "...", keep blanks and | ( ) , in a word. Between parentheses a comma ends a child, except in the
 // maps of an option: keep=a:1,b:2. The same in YAML: config.ts.
 
-import { measured } from '../translators/meter.ts'
-import type { Meters } from '../translators/meter.ts'
 import { BadOption, checkChildren, nearest, parseOptions } from '../translators/options.ts'
-import type { Log } from '../translators/options.ts'
-import type { Translator } from '../translators/translator.ts'
 import { translators } from './translators.ts'
 import type { AnyFactory } from './translators.ts'
 
@@ -144,32 +140,4 @@ function tokenize(line: string, start: number): Token[] {
   }
   end()
   return tokens
-}
-
-/** Where a stack is to run. */
-export interface Place {
-  readonly path: string                                   // of the namespace: '/vault'
-  readonly log: Log
-  readonly state?: string                                 // the server's folder for what outlives a restart
-  readonly meters?: Meters                                // to have every instance measured by; absent: none is
-}
-
-/**
- * Starts a stack from the bottom up. Each instance is called after its place ('/vault: crypt') and has a folder of
- * its own below the state folder, named by path and position. If one does not start, those that did are closed.
- */
-export async function startStack(stack: Stack, place: Place, position = '0'): Promise<Translator> {
-  const children: Translator[] = []
-  try {
-    for (const [i, child] of stack.children.entries()) children.push(await startStack(child, place, `${position}.${i}`))
-    const { meters } = place, name = `${place.path}: ${stack.factory.definition.name}`
-    const started = await stack.factory.start(stack.options, children, {
-      name, log: place.log, ...(meters && { meters }),
-      ...(place.state === undefined ? {} : { state: `${place.state}/stacks/${encodeURIComponent(place.path)}/${position}` }),
-    })
-    return meters ? measured(started, meters, name, position, children) : started
-  } catch (e) {
-    await Promise.allSettled(children.map((child) => child.close()))
-    throw e
-  }
 }

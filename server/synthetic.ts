@@ -1,5 +1,6 @@
 // Empty directories that stand where the namespace has a path and no translator has one. Read-only; made by attach.
 
+import { createHash } from 'node:crypto'
 import { QT, S, errno } from 'ninep'
 import type { Attr, Qid, Time } from 'ninep'
 import { now } from '../translators/clock.ts'
@@ -11,13 +12,13 @@ import type { Handle, Node, Translator, Volume } from '../translators/translator
 export const Synthetic = translator({
   name: 'namespace', about: 'Empty directories on the way to mount points.', children: 0, options: {}, concurrent: true,
   start: (): Translator => {
-    const volume: Volume = { label: 'namespace' }, made = new Map<string, Qid>(), born = now()
+    const volume: Volume = { label: 'namespace' }, born = now()
     return {
       name: 'namespace',
       attach(path) {
-        let qid = made.get(path)
-        if (!qid) made.set(path, qid = { type: QT.DIR, version: 1, path: BigInt(made.size + 1) })
-        return new Empty(volume, qid, born)
+        // A number that is the path's own, so that it is the same whatever else is mounted, and after a restart.
+        const number = createHash('sha256').update(path).digest().readUIntBE(0, 5)
+        return new Empty(volume, { type: QT.DIR, version: 1, path: BigInt(number) }, born)
       },
       sync() {}, close() {}, async [Symbol.asyncDispose]() {},
     }

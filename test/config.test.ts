@@ -9,8 +9,9 @@ import * as assert from 'uvu/assert'
 import { parse, parseDocument } from 'yaml'
 import type { Node } from 'yaml'
 import { parseConfig } from '../server/config.ts'
+import { Instances } from '../server/instances.ts'
 import { configSchema } from '../server/schema.ts'
-import { checkStack, formatStack, parseStack, startStack } from '../server/stack.ts'
+import { checkStack, formatStack, parseStack } from '../server/stack.ts'
 import type { Stack } from '../server/stack.ts'
 import { stackOf } from '../server/yaml.ts'
 import { translators } from '../server/translators.ts'
@@ -38,7 +39,7 @@ const many = translator({
   ...watch('many'), children: 'many', options: { keep: map(int({ about: 'n' }), { about: 'how many', default: {} }), fail: text({ about: 'why', default: '' }) },
   start: (options, children) => {
     if (options.fail) throw new Error(options.fail)
-    return new ForwardTranslator('many', children[0]!, (node) => node)
+    return Object.assign(new ForwardTranslator('many', children[0]!, (node) => node), { close: async () => { for (const child of children) await child.close() } })
   },
 })
 const known = new Map<string, AnyFactory>([...translators, ['brick', brick as unknown as AnyFactory], ['many', many as unknown as AnyFactory]])
@@ -93,14 +94,19 @@ for (const [line, says] of [
 }
 stacks('starts from the bottom up, each with a name and a folder of its own', async () => {
   seen.length = 0
-  const started = await startStack(parseStack('rot13 | many (brick a, brick b)', known), { path: '/v', log, state: 'st' })
-  assert.equal(seen, ['start /v: brick a st/stacks/%2Fv/0.0.0', 'start /v: brick b st/stacks/%2Fv/0.0.1'])
-  await started.close()
+  const instances = new Instances(log, 'st')
+  const started = await instances.start(instances.plan('/v', parseStack('rot13 | many (brick a, brick b)', known), null))
+  assert.equal(seen, ['start /v: brick a st/stacks/%2Fv/brick', 'start /v: brick b st/stacks/%2Fv/brick-2'])
+  assert.is(instances.count, 4)
+  await started.lease().close()
+  assert.equal([instances.count, ...seen.slice(2)], [0, 'close a', 'close b'])
 })
 stacks('closes what it started when a layer above does not start', async () => {
   seen.length = 0
-  await startStack(parseStack('many fail=sorry (brick a, brick b)', known), { path: '/', log }).then(() => assert.unreachable(), (e: Error) => assert.is(e.message, 'sorry'))
+  const instances = new Instances(log)
+  await instances.start(instances.plan('/', parseStack('many fail=sorry (brick a, brick b)', known), null)).then(() => assert.unreachable(), (e: Error) => assert.is(e.message, 'sorry'))
   assert.equal(seen, ['start /: brick a -', 'start /: brick b -', 'close a', 'close b'])
+  assert.is(instances.count, 0)
 })
 stacks.run()
 

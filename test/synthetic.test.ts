@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseStack, startStack } from '../server/stack.ts'
+import { parseStack } from '../server/stack.ts'
 import { serve } from '../server/server.ts'
 import type { Server } from '../server/server.ts'
 import { silent } from '../translators/options.ts'
@@ -19,7 +19,7 @@ let server: Server, url: string
 const test = suite('synthetic')
 test.before(async () => {
   const namespace = new Map()
-  for (const [name, stack] of Object.entries(stacks)) namespace.set(`/${name}`, await startStack(parseStack(stack), { path: `/${name}`, log: silent }))
+  for (const [name, stack] of Object.entries(stacks)) namespace.set(`/${name}`, parseStack(stack))
   server = await serve({ listen: ['tcp://127.0.0.1:0'], namespace, log: silent })
   url = server.urls[0]!
 })

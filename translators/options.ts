@@ -1,5 +1,6 @@
 // One options schema per translator: types, parsing, defaults, help and errors come from it and from nothing else.
 
+import { isDeepStrictEqual } from 'node:util'
 import type { Meters } from './meter.ts'
 import type { Awaitable, Definition, Translator } from './translator.ts'
 
@@ -10,6 +11,7 @@ export interface Option<T, D extends boolean = boolean> {
   readonly optional: D
   readonly default?: T
   readonly positional?: boolean                           // a bare word of a stack line is this one
+  readonly live?: boolean                                 // may change while it runs: reconfigure takes it
   readonly takes: string                                  // what is allowed, in words: 'an integer from 1 to 25'
   readonly schema: object                                 // what JSON Schema says of it
   /** Text of a stack line, or a value of YAML or of a program, to a value. Throws a BadOption. */
@@ -50,12 +52,18 @@ export class BadOption extends Error {
 /** What stands behind a running translator: its definition, options and children. */
 export interface Running {
   readonly definition: Definition<any, Arity>
+  /** As they are now. */
   readonly options: Values<Options>
   readonly children: readonly Translator[]
   /** Whether it, and all below it, order their calls themselves. */
   readonly concurrent: boolean
 }
-const running = new WeakMap<Translator, Running>()
+/** now: shared by all that stand for the same. */
+class Entry implements Running {
+  constructor(readonly definition: Running['definition'], readonly children: Running['children'], readonly concurrent: boolean, readonly now: { options: Values<Options> }) {}
+  get options(): Values<Options> { return this.now.options }
+}
+const running = new WeakMap<Translator, Entry>()
 
 /** How this translator was started. Throws TypeError for one that did not come from a factory. */
 export function describe(translator: Translator): Running {
@@ -64,8 +72,11 @@ export function describe(translator: Translator): Running {
   return found
 }
 
-/** Says that `face` stands for this translator, and is to be described as it is. */
-export function standIn(face: Translator, translator: Translator): void { running.set(face, describe(translator)) }
+/** Says that `face` stands for this translator, and is to be described as it is. concurrent: it orders what comes to it. */
+export function standIn(face: Translator, translator: Translator, concurrent = describe(translator).concurrent): void {
+  const { definition, children, now } = describe(translator) as Entry
+  running.set(face, new Entry(definition, children, concurrent, now))
+}
 
 /** A translator to call: `await rot13({ shift: 1 }, brick)`. It owns its children from there. */
 export interface Factory<O extends Options, A extends Arity> {
@@ -82,7 +93,7 @@ export function translator<const O extends Options, A extends Arity>(definition:
     const options = parseOptions(definition, given)
     const started = await definition.start(options, children as Children<A>, env)
     const concurrent = definition.concurrent === true && children.every((child) => describe(child).concurrent)
-    running.set(started, { definition, options, children, concurrent })
+    running.set(started, new Entry(definition, children, concurrent, { options }))
     return started
   }
   const factory = (options: Given<O>, ...children: Children<A>) => start(options as Record<string, unknown>, children, { name: definition.name, log: silent })
@@ -90,14 +101,25 @@ export function translator<const O extends Options, A extends Arity>(definition:
 }
 
 /**
- * Changes options of a running translator and leaves the others as they are: true. false: only a new instance can.
- * BadOption, and nothing has changed. TypeError as describe.
+ * Changes options of a running translator and leaves the others as they are: true. false: only a new instance can, since
+ * not all that would change are `live`. BadOption, and nothing has changed. TypeError as describe.
  */
 export async function reconfigure(translator: Translator, given: Readonly<Record<string, unknown>>): Promise<boolean> {
-  const found = describe(translator), options = parseOptions(found.definition, { ...found.options, ...given })
-  if (!await translator.reconfigure?.(options)) return false
-  running.set(translator, { ...found, options })
+  const { definition, options } = describe(translator), changed: Record<string, unknown> = { ...options }
+  for (const key of Object.keys(given)) changed[key] = parseOption(definition, key, given[key])
+  return change(translator, changed)
+}
+/** The same, with values of all options that were parsed. */
+export async function change(translator: Translator, values: Values<Options>): Promise<boolean> {
+  const { definition, options, now } = describe(translator) as Entry
+  if (!onlyLive(definition, options, values) || !await translator.reconfigure?.(values)) return false
+  now.options = values
   return true
+}
+
+/** Whether what differs between two sets of values can change while the translator runs. */
+export function onlyLive({ options }: Definition<any, Arity>, from: Values<Options>, to: Values<Options>): boolean {
+  return Object.keys(options).every((key) => options[key]!.live || isDeepStrictEqual(from[key], to[key]))
 }
 
 /** Throws BadOption where a translator has too few or too many children. */
@@ -110,25 +132,27 @@ export function checkChildren(definition: Definition<any, Arity>, count: number)
 
 /** The values of all options, checked; unknown names, wrong values and missing ones are a BadOption. */
 export function parseOptions<O extends Options>(definition: Definition<O, Arity>, given: Readonly<Record<string, unknown>>): Values<O> {
-  const { name, options } = definition
-  for (const key of Object.keys(given)) {
-    if (Object.hasOwn(options, key)) continue
-    const names = Object.keys(options)
-    const near = nearest(key, names)
-    throw new BadOption(`${name}: no option "${key}".${near ? ` Did you mean "${near}"?` : ''} It takes: ${names.join(', ') || 'none'}.`, key)
-  }
-  const values: Record<string, unknown> = {}
+  const { name, options } = definition, values: Record<string, unknown> = {}
+  for (const key of Object.keys(given)) known(definition, key)
   for (const [key, option] of Object.entries(options)) {
     const value = given[key]
-    if (value !== undefined) {
-      try { values[key] = option.parse(value) } catch (e) {
-        if (e instanceof BadOption) throw new BadOption(`${name}: ${key}: ${e.message}`, key)
-        throw e
-      }
-    } else if (option.optional) values[key] = option.default
+    if (value !== undefined) values[key] = parseOption(definition, key, value)
+    else if (option.optional) values[key] = option.default
     else throw new BadOption(`${name}: ${key} is missing. It is ${option.takes}: ${option.about}`)
   }
   return values as Values<O>
+}
+function parseOption(definition: Definition<any, Arity>, key: string, value: unknown): unknown {
+  const option = known(definition, key)
+  try { return option.parse(value) } catch (e) {
+    if (e instanceof BadOption) throw new BadOption(`${definition.name}: ${key}: ${e.message}`, key)
+    throw e
+  }
+}
+function known({ name, options }: Definition<any, Arity>, key: string): Option<unknown> {
+  if (Object.hasOwn(options, key)) return options[key]
+  const names = Object.keys(options), near = nearest(key, names)
+  throw new BadOption(`${name}: no option "${key}".${near ? ` Did you mean "${near}"?` : ''} It takes: ${names.join(', ') || 'none'}.`, key)
 }
 
 /** The candidate that a slip of the pen would have made of `word`: at most a third of its letters differ. */
@@ -155,16 +179,16 @@ function distance(a: string, b: string): number {
   return row[b.length]!
 }
 
-// The kinds of option. Each takes { about, default?, positional? }; without a default it must be given.
+// The kinds of option. Each takes { about, default?, positional?, live? }; without a default it must be given.
 
-interface Saying<T> { readonly about: string; readonly default?: T; readonly positional?: boolean }
+interface Saying<T> { readonly about: string; readonly default?: T; readonly positional?: boolean; readonly live?: boolean }
 type Has<S> = S extends { default: unknown } ? true : false
 
 function option<T, S extends Saying<T>>(say: S, takes: string, schema: object, parse: (value: unknown) => T, unit?: string): Option<T, Has<S>> {
   const optional = ('default' in say) as Has<S>
   return {
     about: say.about, optional, takes, schema, parse,
-    ...(unit === undefined ? {} : { unit }), ...('default' in say ? { default: say.default as T } : {}), ...(say.positional ? { positional: true } : {}),
+    ...(unit === undefined ? {} : { unit }), ...('default' in say ? { default: say.default as T } : {}), ...(say.positional ? { positional: true } : {}), ...(say.live ? { live: true } : {}),
   }
 }
 function show(value: unknown): string { return typeof value === 'string' ? `"${value}"` : JSON.stringify(value) ?? String(value) }

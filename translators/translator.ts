@@ -47,7 +47,7 @@ export interface Translator extends AsyncDisposable {
   sync(): Awaitable<void>                                 // all that completed before this call survives power loss
   blobs?(): Blobs                                         // its flat face, for trees above; blobsOf(root) where absent
   snapshots?(): AsyncIterable<SnapshotInfo>               // what Node.at understands; a layer passes it on
-  reconfigure?(options: Values<Options>): Awaitable<boolean>   // fsysopts: all of them, parsed; false: only a new instance can
+  reconfigure?(options: Values<Options>): Awaitable<boolean>   // fsysopts: all of them, parsed, where what differs is `live`; false: only a new instance can
   close(): Awaitable<void>
 }
 
@@ -144,5 +144,9 @@ export interface Definition<O extends Options, A extends Arity> {
   readonly children: A                                    // 0: a brick; 1: a layer; 'many'
   readonly options: O                                     // each with about, default and parse
   readonly concurrent?: boolean                           // true: takes all calls at once and orders them itself
+  readonly volatile?: boolean                             // true: what it holds ends with it, so that it is not stopped for being idle
+  /** What only one running instance may hold, by any name that says so: the folder that a database is in. One that stands in the
+   *  way of another is waited for, or named. */
+  readonly exclusive?: (options: Values<O>, env: Env) => readonly string[]
   start(options: Values<O>, children: Children<A>, env: Env): Awaitable<Translator>   // where it throws, the children stay the caller's
 }

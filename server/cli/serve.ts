@@ -3,12 +3,12 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { BadOption } from '../../translators/options.ts'
-import type { Translator } from '../../translators/translator.ts'
 import { BadConfig, checkListen, checkPath, parseConfig } from '../config.ts'
 import type { Config } from '../config.ts'
 import { parseListen } from '../listen.ts'
+import { NotStarted } from '../mounts.ts'
 import { mayListen, serve as start } from '../server.ts'
-import { formatStack, parseStack, startStack } from '../stack.ts'
+import { formatStack, parseStack } from '../stack.ts'
 import type { Stack } from '../stack.ts'
 import { failure, Failure, Misuse } from './failure.ts'
 import { makeLog } from './log.ts'
@@ -29,17 +29,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     try { mkdirSync(config.state, { recursive: true, mode: 0o700 }) } catch (e) { throw failure(config.state, e) }
   }
 
-  const running = new Map<string, Translator>()
-  try {
-    for (const [path, stack] of config.namespace) {
-      running.set(path, await startStack(stack, { path, log, ...(config.state === undefined ? {} : { state: config.state }) }).catch((e: unknown) => { throw failure(path, e) }))
-    }
-  } catch (e) {
-    await Promise.allSettled([...running.values()].map((translator) => translator.close()))
-    throw e
-  }
-  const server = await start({ listen: [...config.listen], namespace: running, attach: config.attach, limits: config.limits, log, ...(config.state === undefined ? {} : { state: config.state }) })
-    .catch((e: unknown) => { throw new Failure((e as Error).message, { cause: e }) })   // it has closed the translators
+  const server = await start({ ...config, log }).catch((e: unknown) => { throw e instanceof NotStarted ? failure(e.path, e.cause) : new Failure((e as Error).message, { cause: e }) })
   const ended = new Promise<string>((done) => { for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, done) })
   process.stdout.write(`${tree(config.namespace)}\n\n${mountLines(server.urls)}\n`)
 

@@ -48,7 +48,7 @@ export function directory(fid: Fid, op: string): File {
 }
 
 /** Whether a file stays where it is: the root of an attach, or a mount point, or what leads to one. */
-export function isFixed(file: File, attach: Attach): boolean { return file === attach.root || file.place !== null }
+export function isFixed(file: File, attach: Attach): boolean { return file === attach.root || file.isPlace }
 /** A name in a directory that is a mount point, or leads to one, stays as it is. */
 export function notMounted(dir: File, name: string, op: string): void {
   if (dir.place?.children.has(name)) throw errno('EBUSY', op, name)

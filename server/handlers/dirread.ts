@@ -35,11 +35,14 @@ export function* readStats(session: Session, unix: boolean, fid: Fid, handle: Ha
     if (to > 0) end = to
     return to > 0
   }
-  const over = [...file.place?.children ?? []]
+  if (offset === 0) fid.over = [...file.place?.children.values() ?? []]
+  const { over } = fid
   let more = true
   for (; mounts < over.length && more; mounts += more ? 1 : 0) {
-    const [name, { file: mounted }] = over[mounts]!
-    more = put(yield* statOf(session, attach, unix, yield* get(mounted.node.getattr(STAT)), mounted.wire, name))
+    const { name, file: mounted, stands } = over[mounts]!
+    if (!stands) continue                                   // it has gone since
+    mounted.retain()
+    try { more = put(yield* statOf(session, attach, unix, yield* get(mounted.node.getattr(STAT)), mounted.wire, name)) } finally { mounted.release() }
   }
   while (more) {
     const batch = new Batch(fid, Math.min(BATCH, 1 + Math.floor((into.length - end) / SMALL)))
@@ -80,7 +83,7 @@ class Batch implements DirSink {
   add(path: bigint, type: number, cookie: bigint, name: string | Uint8Array, attr?: Attr): boolean {
     if (this.closed || this.entries.length >= this.most) return false
     const text = typeof name === 'string' ? name : nameOfBytes(Buffer.from(name.buffer, name.byteOffset, name.length), 0, name.length)
-    if (!this.fid.file.place?.children.has(text)) this.entries.push({ path, type, cookie, name: text, attr })
+    if (!this.fid.over.some((place) => place.name === text)) this.entries.push({ path, type, cookie, name: text, attr })
     return true
   }
 }

@@ -39,7 +39,7 @@ function* attach(look: Look, session: Session, { fid: number, afid, uname, aname
     if (request.silent) throw errno('ECANCELED', 'attach', aname)
     return gate.admit(peer, uname, nUname, names)
   }))
-  const root = yield* descend(session, user, namespace.root.file.retain(), names, aname)
+  const root = yield* descend(session, user, yield* get(namespace.root.enter()), names, aname)
   try {
     if (look === followed) yield* plain(root, aname)
     if (request.silent) throw errno('ECANCELED', 'attach', 'the client began anew')
@@ -89,7 +89,7 @@ function* walk(look: Look, session: Session, { fid: number, newfid, names }: Fie
         checkComponent(name, 'walk')
         if (!file.isDirectory) throw errno('ENOTDIR', 'walk', name)
         if (attach.user.uid !== 0) mayWalk(attach.user, yield* get(rights(file.node, attach.user)), name)
-        const stays = name === '..' && file === attach.root
+        const stays = name === '..' && file.isAt(attach.root)
         const next: File = stays ? file.retain() : name === '.' ? refuseDot() : yield* get(look(namespace, attach.user, attach.root, file, name))
         dir?.release()
         dir = file
@@ -109,7 +109,7 @@ function* walk(look: Look, session: Session, { fid: number, newfid, names }: Fie
     // What was opened since stays what it is: else its handle would be one file's, and its checks another's.
     if (!made && (fid.state !== 'ready' || fid.handle || fid.xattr)) throw errno('EINVAL', 'walk', `${number} was opened`)
     moved.become(file.retain())
-    moved.reachedBy(last === '..' ? null : dir, last)
+    moved.reachedBy(last === '..' || file.isPlace ? null : dir, last)
     if (made) made.state = 'ready'
     return { qids }
   } catch (e) {

@@ -6,7 +6,7 @@ import type { Awaitable, DirSink, Handle } from '../../translators/translator.ts
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid } from '../fid.ts'
-import type { File } from '../namespace.ts'
+import type { File, Place } from '../namespace.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
 import { NOTHING, keep, rights } from './common.ts'
@@ -113,15 +113,18 @@ function* writeAs({ attach }: Fid, handle: Handle, data: Uint8Array, offset: num
   return yield* get(handle.write(data, offset, request))
 }
 // Treaddir. Cookies of '.' and '..' and of entries that are mount points are 1..k; a translator's own stand k higher, but
-// for the few below 2^63 that have no room: those are all the last one.
+// for the few below 2^63 that have no room: those are all the last one. Mounts that come and go while a listing is under way
+// are seen by the next: else its cookies would move.
 
 const LAST = (1n << 63n) - 1n
+const NONE: readonly Place[] = []
 
 function* list(session: Session, fid: Fid, handle: Handle, offset: bigint, into: Buffer, request: Request): Steps<Uint8Array> {
   const { file } = fid, { place } = file
   if (offset > LAST) throw errno('EINVAL', 'readdir', 'offset')
-  const over = place ? [...place.children] : [], base = BigInt(2 + over.length)
-  const sink = new Sink(into, file, base)
+  if (offset === 0n) fid.over = place && place.children.size > 0 ? [...place.children.values()] : NONE
+  const { over } = fid, base = BigInt(2 + over.length)
+  const sink = new Sink(into, file, over)
   let full = false
   if (offset < base) {
     if (offset === 0n) full = !sink.put(file.wire, QT.DIR, 1n, Dt.DIR, '.')
@@ -131,8 +134,8 @@ function* list(session: Session, fid: Fid, handle: Handle, offset: bigint, into:
       above.release()
     }
     for (let i = Math.max(0, Number(offset) - 2); i < over.length && !full; i++) {
-      const [name, { file: { wire, node } }] = over[i]!
-      full = !sink.put(wire, node.qid.type, BigInt(3 + i), (node.qid.type & QT.DIR) !== 0 ? Dt.DIR : Dt.REG, name)
+      const { name, file: { wire, node }, stands } = over[i]!
+      if (stands) full = !sink.put(wire, node.qid.type, BigInt(3 + i), (node.qid.type & QT.DIR) !== 0 ? Dt.DIR : Dt.REG, name)
     }
   }
   try {
@@ -146,12 +149,17 @@ class Sink implements DirSink {
   end = 0
   /** What it wrote to may be another's by now. */
   closed = false
-  constructor(private readonly into: Buffer, private readonly dir: File, private readonly base: bigint) {}
+  readonly #names: ReadonlySet<string> | null
+  readonly #base: bigint
+  constructor(private readonly into: Buffer, private readonly dir: File, over: readonly Place[]) {
+    this.#names = over.length > 0 ? new Set(over.map(({ name }) => name)) : null
+    this.#base = BigInt(2 + over.length)
+  }
   add(path: bigint, type: number, cookie: bigint, name: string | Uint8Array): boolean {
     if (this.closed) return false
     const { dir } = this
-    if (dir.place?.children.has(typeof name === 'string' ? name : Buffer.from(name).toString())) return true
-    const at = cookie + this.base
+    if (this.#names?.has(typeof name === 'string' ? name : Buffer.from(name).toString())) return true
+    const at = cookie + this.#base
     return this.put(dir.mount.wire(dir.node.volume, path), qidTypeOf(type), at > LAST ? LAST : at, type, name)
   }
   put(wire: bigint, qtype: number, cookie: bigint, type: number, name: string | Uint8Array): boolean {

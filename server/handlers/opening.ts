@@ -6,6 +6,7 @@ import type { Handle, Node } from '../../translators/translator.ts'
 import { get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Attach, Fid } from '../fid.ts'
+import { gone } from '../gone.ts'
 import type { File } from '../namespace.ts'
 import { afterWrite, mayCreate, mayOpen, mayWalk, newFile } from '../permission.ts'
 import type { User } from '../permission.ts'
@@ -67,7 +68,10 @@ function hold(session: Session, fid: Fid, flags: number, handle: Handle): void {
   fid.flags = flags
 }
 
-function stillThere({ state, number }: Fid): void { if (state === 'gone') throw errno('EBADF', 'open', `${number} was clunked`) }
+function stillThere({ state, number, file: { mount } }: Fid): void {
+  if (state === 'gone') throw errno('EBADF', 'open', `${number} was clunked`)
+  if (mount.cutOff) throw gone(mount.path)
+}
 
 /** Makes something in the directory that a fid stands for; from then on it stands for that, open by the handle if there is one. */
 export function* become(session: Session, fid: Fid, name: string, flags: number, make: (dir: File) => Steps<Made>): Steps<{ qid: Qid; iounit: number }> {

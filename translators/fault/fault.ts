@@ -19,16 +19,16 @@ const ops = [
 type Op = typeof ops[number]
 
 const options = {
-  seed: int({ about: 'what decides: the same seed, the same faults', default: 1 }),
-  ops: text({ about: 'the calls that errors and delays befall, with commas: read,write', default: 'all' }),
-  error: choice(Object.keys(errnos) as Code[], { about: 'the errno they fail with', default: 'EIO' }),
-  'error-rate': rate({ about: 'how many of them fail', default: 0 }),
-  delay: duration({ about: 'how long one that is delayed waits', default: 0 }),
-  'delay-rate': rate({ about: 'how many of them are delayed, if delay is set', default: 1 }),
-  'short-read-rate': rate({ about: 'how many reads return less than there is', default: 0 }),
-  'full-after': size({ about: 'bytes written until the disk is full', default: Number.MAX_SAFE_INTEGER }),
+  seed: int({ about: 'what decides: the same seed, the same faults', default: 1, live: true }),
+  ops: text({ about: 'the calls that errors and delays befall, with commas: read,write', default: 'all', live: true }),
+  error: choice(Object.keys(errnos) as Code[], { about: 'the errno they fail with', default: 'EIO', live: true }),
+  'error-rate': rate({ about: 'how many of them fail', default: 0, live: true }),
+  delay: duration({ about: 'how long one that is delayed waits', default: 0, live: true }),
+  'delay-rate': rate({ about: 'how many of them are delayed, if delay is set', default: 1, live: true }),
+  'short-read-rate': rate({ about: 'how many reads return less than there is', default: 0, live: true }),
+  'full-after': size({ about: 'bytes written until the disk is full', default: Number.MAX_SAFE_INTEGER, live: true }),
   'drop-unsynced': flag({ about: 'keep what a crash needs to lose all that was not synced', default: false }),
-  'torn-rate': rate({ about: 'how many unsynced changes outlive a crash after all, the last in part; how many failing writes write a part', default: 0 }),
+  'torn-rate': rate({ about: 'how many unsynced changes outlive a crash after all, the last in part; how many failing writes write a part', default: 0, live: true }),
 }
 
 /** A layer that fails on purpose: seeded errors, delays, short reads, a full disk, and crashes. */
@@ -74,7 +74,6 @@ export class Fault implements Translator {
   get tornRate(): number { return this.#values['torn-rate'] }
   /** All but drop-unsynced, which needs to know all since the start. Draws and the count of bytes begin again. */
   reconfigure(values: Values<typeof options>): boolean {
-    if (values['drop-unsynced'] !== this.#values['drop-unsynced']) return false
     this.#set(values)
     return true
   }

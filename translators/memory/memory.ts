@@ -21,8 +21,8 @@ import { Space } from './space.ts'
 import { chmodXattr, getXattr, inheritAcls, removeXattr, removeXattrs, setXattr } from './xattrs.ts'
 
 const options = {
-  size: size({ about: 'bytes of data it may hold', default: 2 ** 30 }),
-  inodes: int({ about: 'files it may hold', min: 1, default: 1_000_000 }),
+  size: size({ about: 'bytes of data it may hold', default: 2 ** 30, live: true }),
+  inodes: int({ about: 'files it may hold', min: 1, default: 1_000_000, live: true }),
   mode: int({ about: 'permission bits of the root', max: 0o7777, default: 0o1777 }),
   uid: int({ about: 'owner of the root', max: 0xfffffffe, default: process.getuid?.() ?? 0 }),
   gid: int({ about: 'group of the root', max: 0xfffffffe, default: process.getgid?.() ?? 0 }),
