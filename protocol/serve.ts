@@ -87,6 +87,8 @@ class Connection {
   #msize: number
   #run: Run | undefined
   #paused = false
+  /** Frames that came when there was enough to do. */
+  readonly #waiting: Uint8Array[] = []
   #wrong: Errno | undefined
   #over = false
 
@@ -103,7 +105,7 @@ class Connection {
     this.#onBug = onBug
     this.#outbox = new Outbox(stream)
     this.#outbox.dialect = dialect
-    this.#inbox = new Inbox(msize, (b, start, end) => this.#frame(b, start, end), (size) => this.#fail(errno('EPROTO', `a frame of ${size} bytes`)))
+    this.#inbox = new Inbox(msize, (b, start, end) => this.#take(b, start, end), (size) => this.#fail(errno('EPROTO', `a frame of ${size} bytes`)))
     stream.on('error', (cause) => { this.#wrong ??= errno('ECONNRESET', `connection lost (${cause.message})`, undefined, cause) })
     stream.on('drain', () => this.#resume())
     stream.on('end', () => {
@@ -135,7 +137,6 @@ class Connection {
     } catch (error) {
       this.#failed(name!, tag, error)
     }
-    this.#hold()
   }
   /** The fields of a request, the handler's to keep. */
   #fields(name: string, b: Uint8Array, start: number, end: number): object {
@@ -193,15 +194,24 @@ class Connection {
   // A client that is faster than its server waits
 
   #busy(): boolean { return this.#outbox.full || (this.#run !== undefined && this.#run.calls.size >= this.#requests) }
-  #hold(): void {
-    if (this.#paused || !this.#busy()) return
+  /** What was read in one piece may ask for more than there is memory. */
+  #take(b: Uint8Array, start: number, end: number): void {
+    if (!this.#paused && !this.#busy()) return this.#frame(b, start, end)
+    this.#waiting.push(copied(b.subarray(start, end)))
+    if (this.#paused) return
     this.#paused = true
     this.#stream.pause()
   }
   #resume(): void {
-    if (!this.#paused || this.#busy()) return
-    this.#paused = false
-    this.#stream.resume()
+    if (!this.#paused) return
+    while (!this.#busy()) {
+      const next = this.#waiting.shift()
+      if (!next) {
+        this.#paused = false
+        return void this.#stream.resume()
+      }
+      this.#frame(next, 0, next.length)
+    }
   }
 
   // Ends
@@ -209,6 +219,7 @@ class Connection {
   #fail(wrong: Errno): void {
     this.#wrong ??= wrong
     this.#over = true
+    this.#waiting.length = 0
     this.#inbox.stop()
     this.#stream.destroy()
   }

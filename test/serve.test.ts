@@ -248,6 +248,31 @@ test('what was written is the handler\'s to keep', async () => {
   peer.stream.destroy()
 })
 
+for (const [name, pair] of Object.entries(pairs)) {
+  test(`who asks for much over ${name} and reads nothing has little done, and all of it once it reads`, async () => {
+    let served = 0
+    const [ours, theirs] = pair()
+    void serve(theirs, tree(() => ({ Tread: ({ count }) => { served++; return { data: content.subarray(0, count) } } })))
+    const asked = [frame('Tversion', 0xffff, { msize: 1 << 20, version: '9P2000.L' }), ...Array.from({ length: 2000 }, (_, tag) => frame('Tread', tag, { fid: 0, offset: 0, count: 100_000 }))]
+    const all = new Uint8Array(Buffer.concat(asked))
+    let came = 0
+    const want = 21 + 2000 * 100_011
+    if ('on' in ours) {
+      ours.write(all)
+      await sleep(100)
+      assert.ok(served > 0 && served < 50, `${served} were done`)
+      await new Promise<void>((resolve) => ours.on('data', (chunk) => { if ((came += chunk.length) === want) resolve() }))
+    } else {
+      void ours.writable.getWriter().write(all)
+      await sleep(100)
+      assert.ok(served > 0 && served < 50, `${served} were done`)
+      for (const reader = ours.readable.getReader(); came < want;) came += (await reader.read()).value!.length
+    }
+    assert.is(came, want)
+    assert.is(served, 2000)
+  })
+}
+
 for (const [what, bytes] of [['a frame of 6 bytes', [6, 0, 0, 0, 120, 0, 0]], ['one beyond msize', [1, 32, 0, 0, 120]]] as const) {
   test(`${what} ends the connection`, async () => {
     const { peer, over } = await begun()
