@@ -237,15 +237,20 @@ export class Session implements Receiver {
     try { oldtag = decoders.Tflush(bytes, at + HEADER, end).oldtag } catch { this.#error(tag, errnos.EINVAL); return }
     const request = this.#pending.get(oldtag)
     if (request && !this.#cancel(request)) {
-      (request.flushes ??= new Set()).add(tag)
+      this.#behind(request.flushes ??= new Set(), tag)
       return
     }
     if (!request) {
       // A flush that waits is flushed by standing behind it.
-      for (const { flushes } of this.#pending.values()) if (flushes?.has(oldtag)) { flushes.add(tag); return }
+      for (const { flushes } of this.#pending.values()) if (flushes?.has(oldtag)) { this.#behind(flushes, tag); return }
     }
     for (const earlier of request?.flushes ?? []) this.#flushed(earlier)
     this.#flushed(tag)
+  }
+
+  #behind(flushes: Set<number>, tag: number): void {
+    if (flushes.has(tag)) this.connection.destroy(`tag ${tag} was used again before its Tflush was answered`)
+    flushes.add(tag)
   }
 
   /** Ends a request without a reply, if it is one that may: true. Else it was told to hurry. */

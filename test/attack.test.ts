@@ -76,6 +76,17 @@ test('a lock is not a place to keep 64 KiB of client id', async () => {
   await server.stop()
 })
 
+test('a second Tflush with the tag of one that waits ends the connection: it would have no answer', async () => {
+  const control = new Control(), { server, url } = await stand(await slow(control, await brick('/')))
+  const raw = await Raw.versioned(url), go = control.stop('mkdir')
+  await raw.attach(0)
+  raw.bytes(frame('Tmkdir', 1, { dfid: 0, name: 'd', mode: 0o755, gid: 0 }), frame('Tflush', 2, { oldtag: 1 }), frame('Tflush', 2, { oldtag: 1 }))
+  await within(5, 'the end', raw.closed)
+  go()
+  await alive(url)
+  await server.stop()
+})
+
 test('one who does not read the replies can not hold up the end', async () => {
   const { server, url, log } = await stand(await brick('/'))
   const raw = await Raw.versioned(url, MiB)
