@@ -34,6 +34,11 @@ export function keep<T>(file: File, result: Awaitable<T>): Awaitable<T> {
   file.retain()
   return result.finally(() => file.release())
 }
+/** The same for all that a fid is looked about from: its file, the directory it was reached by, the attach root. */
+export function keepAround<T>({ file, dir, attach: { root } }: Fid, result: Awaitable<T>): Awaitable<T> {
+  if (!(result instanceof Promise)) return result
+  return keep(root, keep(file, dir ? keep(dir, result) : result))
+}
 
 /** The identity that clients see. */
 export function qidOf(file: File): Qid {

@@ -83,19 +83,20 @@ function* walk(look: Look, session: Session, { fid: number, newfid, names }: Fie
   const qids: Qid[] = []
   const { namespace } = session.shared
   let file = fid.file.retain(), dir: File | null = null, last = ''
+  const root = attach.root.retain()
   try {
     for (const [i, name] of names.entries()) {
       try {
         checkComponent(name, 'walk')
         if (!file.isDirectory) throw errno('ENOTDIR', 'walk', name)
         if (attach.user.uid !== 0) mayWalk(attach.user, yield* get(rights(file.node, attach.user)), name)
-        const stays = name === '..' && file.isAt(attach.root)
-        const next: File = stays ? file.retain() : name === '.' ? refuseDot() : yield* get(look(namespace, attach.user, attach.root, file, name))
+        const stays = name === '..' && file.isAt(root)
+        const next: File = stays ? file.retain() : name === '.' ? refuseDot() : yield* get(look(namespace, attach.user, root, file, name))
         dir?.release()
         dir = file
         file = next
         last = name
-        if (name === '..' && names[i + 1] !== '..' && !(yield* isBelow(namespace, file, attach.root))) throw errno('ENOENT', 'walk', name)
+        if (name === '..' && names[i + 1] !== '..' && !(yield* isBelow(namespace, file, root))) throw errno('ENOENT', 'walk', name)
       } catch (e) {
         if (qids.length === 0 || !isErrno(e)) throw e
         if (made) giveBack(session, made, request)
@@ -118,6 +119,7 @@ function* walk(look: Look, session: Session, { fid: number, newfid, names }: Fie
   } finally {
     file.release()
     dir?.release()
+    root.release()
   }
 }
 function refuseDot(): never { throw errno('ENOENT', 'walk', '.') }
@@ -150,6 +152,7 @@ export function* remove(session: Session, fid: Fid, removal: Removal): Steps<Fie
   fid.removal = null
   file.retain()
   dir?.retain()
+  attach.root.retain()
   try {
     yield* get(session.release(fid))
     if (xattr) throw errno('EBADF', 'remove')
@@ -157,6 +160,7 @@ export function* remove(session: Session, fid: Fid, removal: Removal): Steps<Fie
   } finally {
     file.release()
     dir?.release()
+    attach.root.release()
   }
   return NOTHING
 }

@@ -32,6 +32,7 @@ export function* unprivileged(user: User, attr: Attr, of: Node | Handle): Steps<
 /** Opens the file of a fid. may: what decides whether this user may have it so. */
 export function* open(session: Session, fid: Fid, flags: number, request: Request, may: May = mayOpen): Steps<{ qid: Qid; iounit: number }> {
   const { attach, file } = fid
+  stillThere(fid)                                          // what had to be asked first took a while
   if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'open', `${fid.number} is open`)
   room(session, 'open')
   fid.state = 'opening'

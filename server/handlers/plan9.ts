@@ -12,7 +12,7 @@ import { mayExecute, mayMknod, mayOpen } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
 import { attributesOf } from './attributes.ts'
-import { keep, nothing } from './common.ts'
+import { keepAround, nothing } from './common.ts'
 import { readStats } from './dirread.ts'
 import { asNamed, fids, remove } from './fids.ts'
 import type { Handlers } from './handlers.ts'
@@ -37,11 +37,11 @@ export function plan9<D extends '9P2000' | '9P2000.u'>(dialect: D): Handlers<D> 
 
     Topen(session, { fid: number, mode }, request) {
       const fid = session.file(number, 'open')
-      return keep(fid.file, drive(openFile(session, unix, removal, fid, mode, request)))
+      return keepAround(fid, drive(openFile(session, unix, removal, fid, mode, request)))
     },
     Tcreate(session, fields, request) {
       const fid = session.file(fields.fid, 'create')
-      return keep(fid.file, drive(createFile(session, unix, removal, fid, fields, request)))
+      return keepAround(fid, drive(createFile(session, unix, removal, fid, fields, request)))
     },
 
     Tread(session, fields, request) {
@@ -49,18 +49,21 @@ export function plan9<D extends '9P2000' | '9P2000.u'>(dialect: D): Handlers<D> 
       if (!fid.file.isDirectory) return io.Tread(session, fields, request)
       const handle = opened(fid, O.RDONLY, 'read')
       const into = payload(session, fid, request, Math.min(fields.count, session.msize - PAYLOAD_HEAD, LISTING))
-      return keep(fid.file, lent(session, fid, request, () => inTurn(fid, () => drive(readStats(session, unix, fid, handle, fields.offset, into, request)))))
+      return keepAround(fid, lent(session, fid, request, () => inTurn(fid, () => drive(readStats(session, unix, fid, handle, fields.offset, into, request)))))
     },
 
-    Tremove: (session, { fid }) => drive(locateAndRemove(session, session.file(fid, 'remove'), removal)),
+    Tremove(session, { fid: number }) {
+      const fid = session.file(number, 'remove')
+      return keepAround(fid, drive(locateAndRemove(session, fid, removal)))
+    },
 
     Tstat(session, { fid: number }, request) {
       const fid = session.file(number, 'stat')
-      return keep(fid.file, drive(stat(session, unix, fid, request)))
+      return keepAround(fid, drive(stat(session, unix, fid, request)))
     },
     Twstat(session, { fid: number, stat }, request) {
       const fid = session.file(number, 'wstat')
-      return nothing(keep(fid.file, drive(wstat(session, unix, fid, stat, request))))
+      return nothing(keepAround(fid, session.using(fid, request, () => drive(wstat(session, unix, fid, stat, request)))))
     },
   }
   return handlers as unknown as Handlers<D>                // 9P2000 lacks fields that are not looked at for it, and encodes fewer
@@ -84,7 +87,8 @@ const asShown: Removal = function* (namespace, attach, file, dir, name) {
 }
 function* locateAndRemove(session: Session, fid: Fid, removal: Removal): Steps<Fields<'Rremove'>> {
   try { yield* locate(session, fid) } catch { /* then remove says what it lacks */ }
-  return yield* remove(session, session.file(fid.number, 'remove'), removal)
+  if (fid.state === 'gone') throw errno('EBADF', 'remove', `${fid.number} was clunked`)
+  return yield* remove(session, fid, removal)
 }
 
 function* stat(session: Session, unix: boolean, fid: Fid, request: Request): Steps<{ stat: UnixStat }> {
@@ -123,7 +127,10 @@ function* createFile(
     if (mode & ~OPEN.CEXEC) throw errno('EINVAL', 'create: a directory is opened for reading', name)
     return yield* become(session, fid, name, O.RDONLY, function* (dir): Steps<Made> {
       const file = yield* make(attach, dir, name, 'mkdir', wish, true, (dir, mode, owner) => dir.mkdir(name, mode, owner))
-      try { return { file: file.retain(), handle: yield* get(file.node.open(O.RDONLY, request)) } } finally { file.release() }
+      try {
+        const handle = yield* get(file.node.open(O.RDONLY, request))
+        return { file: file.retain(), handle }
+      } finally { file.release() }
     })
   }
   const flags = flagsOf(mode, unix)

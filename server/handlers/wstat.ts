@@ -1,5 +1,5 @@
 // Twstat: several changes in one, all of them or none. All is checked before anything is changed; what then fails all the
-// same (a full disk) undoes the rename that came first.
+// same (a full disk) undoes the rename that came first. The fid's file and handle stay while it takes.
 
 import { DM, DONT_TOUCH, NONUNAME, O, QT, S, errno, isErrno } from 'ninep'
 import type { Attr, SetAttr, UnixStat } from 'ninep'
@@ -18,21 +18,26 @@ import { locate } from './where.ts'
 
 /** muid is not looked at: kernels send who they are. */
 export function* wstat(session: Session, unix: boolean, fid: Fid, stat: UnixStat, request: Request): Steps<void> {
-  const { attach, file, handle } = fid
-  identical(file, stat)
+  identical(fid.file, stat)
   yield* locate(session, fid)
-  const { dir, name } = fid, newName = stat.name === '' || stat.name === name || (stat.name === '/' && file === attach.root) ? undefined : stat.name
-  const attr: Attr = yield* get(session.using(fid, request, () => attrOf(fid)))
+  const { dir } = fid
+  dir?.retain()                                            // the fid may be clunked meanwhile
+  try { yield* change(session, unix, fid, dir, stat, request) } finally { dir?.release() }
+}
+function* change(session: Session, unix: boolean, fid: Fid, dir: File | null, stat: UnixStat, request: Request): Steps<void> {
+  const { attach, file, handle, name } = fid
+  const newName = stat.name === '' || stat.name === name || (stat.name === '/' && file === attach.root) ? undefined : stat.name
+  const attr: Attr = yield* get(attrOf(fid))
   const wanted = yield* wish(session, unix, fid, attr, stat)
-  if (newName !== undefined) yield* mayBeCalled(fid, newName, unix && Object.keys(wanted).length === 0)
-  if (Object.keys(wanted).length === 0 && newName === undefined) { yield* sync(session, fid, request); return }
+  if (newName !== undefined) yield* mayBeCalled(fid, dir, newName, unix && Object.keys(wanted).length === 0)
+  if (Object.keys(wanted).length === 0 && newName === undefined) { yield* sync(fid, request); return }
   mayChange(attach, 'wstat')
   const writable = handle !== null && (fid.flags & O.ACCMODE) !== O.RDONLY
   const set = changes(attach.user, attr, wanted, handle && { writable }, name)
   const renamed = newName !== undefined && (yield* move(session, unix, fid, dir!, name, newName))
   if (Object.keys(set).length === 0) return
   try {
-    yield* get(session.using(fid, request, () => handle && (writable || set.size === undefined) ? handle.setattr(set) : file.node.setattr(set)))
+    yield* get(handle && (writable || set.size === undefined) ? handle.setattr(set) : file.node.setattr(set))
   } catch (e) {
     if (renamed) yield* moveBack(session, unix, fid, dir!, newName!, name)
     throw e
@@ -48,7 +53,7 @@ function identical({ wire, node }: File, { type, dev, qid }: UnixStat): void {
 }
 
 /** replaces: what has the name. 9P2000 does not, nor does 9P2000.u where more is asked for: it could not be brought back. */
-function* mayBeCalled({ file, attach, dir, name }: Fid, newName: string, replaces: boolean): Steps<void> {
+function* mayBeCalled({ file, attach, name }: Fid, dir: File | null, newName: string, replaces: boolean): Steps<void> {
   checkName(newName, 'wstat')
   if (isFixed(file, attach) || !dir) throw errno('EBUSY', 'wstat', name)
   notMounted(dir, newName, 'wstat')
@@ -118,9 +123,9 @@ function* owners(session: Session, unix: boolean, { attach }: Fid, attr: Attr, s
 }
 
 /** What a Twstat that touches nothing asks for. A fid that is not open has a handle for this alone. */
-function* sync(session: Session, fid: Fid, request: Request): Steps<void> {
+function* sync(fid: Fid, request: Request): Steps<void> {
   const { handle, file } = fid
-  if (handle) { yield* get(session.using(fid, request, () => handle.fsync(false, request))); return }
+  if (handle) { yield* get(handle.fsync(false, request)); return }
   if (!file.isDirectory && (file.node.qid.type !== QT.FILE || ((yield* get(attrOf(fid))).mode & S.IFMT) !== S.IFREG)) return
   const own = yield* get(file.node.open(O.RDONLY, request))
   try { yield* get(own.fsync(false, request)) } finally { yield* get(own.close()) }
