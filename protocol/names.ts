@@ -5,12 +5,15 @@
 import { NodeBuffer, allocate } from './bytes.ts'
 import { errno } from './errno.ts'
 
+/** What Buffer's toString comes to for latin1, of any Uint8Array: a fifth of a Twalk's time went into looking whether it is a Buffer. */
+const latin1 = (NodeBuffer?.prototype as { latin1Slice?(start: number, end: number): string } | undefined)?.latin1Slice
+
 /** The name that the bytes from start to end are. */
 export function nameOfBytes(bytes: Uint8Array, start: number, end: number): string {
   for (let i = start; i < end; i++) {
     if (bytes[i]! >= 0x80) return beyondAscii(bytes, start, end)
   }
-  if (NodeBuffer && bytes instanceof NodeBuffer) return bytes.toString('latin1', start, end)
+  if (latin1) return latin1.call(bytes, start, end)
   let name = ''
   for (let i = start; i < end; i++) name += String.fromCharCode(bytes[i]!)
   return name
