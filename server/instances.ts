@@ -94,8 +94,8 @@ export class Instances {
   #holders = new Map<string, Instance>()
   /** How many run. */
   count = 0
-  /** state: the server's folder for what outlives a restart; meters: to have every instance measured by. */
-  constructor(private readonly log: Log, private readonly state?: string, private readonly meters?: Meters) {}
+  /** state: the server's folder for what outlives a restart; meters: to have every instance measured by; reach: as Env has it. */
+  constructor(private readonly log: Log, private readonly state?: string, private readonly meters?: Meters, private readonly reach?: Env['reach']) {}
 
   holder(what: string): Instance | undefined { return this.#holders.get(what) }
 
@@ -116,7 +116,7 @@ export class Instances {
       const reuse = equal ?? fits.find(({ translator, values: now }) => translator.reconfigure && onlyLive(definition, now, values)) ?? null
       if (reuse) unused.delete(reuse)
       const env: Env = {
-        name: `${path}: ${name}`, log: this.log, ...(this.meters && { meters: this.meters }),
+        name: `${path}: ${name}`, log: this.log, ...(this.meters && { meters: this.meters }), ...(this.reach && { reach: this.reach }),
         ...(this.state === undefined ? {} : { state: `${this.state}/stacks/${encodeURIComponent(path)}/${name}${count > 1 ? `-${count}` : ''}` }),
       }
       return { stack, position, values, env, children, reuse, changed: reuse !== null && !equal, holds: reuse ? [] : definition.exclusive?.(values, env) ?? [] }

@@ -77,11 +77,13 @@ const GRACE = 1000
 export class Mounts {
   readonly #entries = new Map<string, Entry>()
   readonly #leaving = new Set<Entry>()
+  /** Started, and not yet in the tree. */
+  #starting: readonly Entry[] = []
   readonly instances: Instances
   #turn: Promise<unknown> = Promise.resolve()
   #closed = false
   private constructor(readonly namespace: Namespace, private readonly log: Log, state: string | undefined, meters: Meters | undefined) {
-    this.instances = new Instances(log, state, meters)
+    this.instances = new Instances(log, state, meters, (names) => this.#reach(names))
   }
 
   /**
@@ -91,6 +93,7 @@ export class Mounts {
   static async start(given: ReadonlyMap<string, Stack | Translator>, identity: Identity, log: Log, state?: string, meters?: Meters): Promise<Mounts> {
     const mounts = new Mounts(await Namespace.make(identity, log), log, state, meters)
     const entries: Entry[] = []
+    mounts.#starting = entries
     try {
       const seen = new Set<string>()
       for (const path of given.keys()) {
@@ -98,7 +101,7 @@ export class Mounts {
         if (seen.has(normal)) throw new Error(`${path}: two translators for one path`)
         seen.add(normal)
       }
-      for (const [path, what] of given) {
+      for (const [path, what] of bindsLast([...given])) {
         if (!('factory' in what)) continue
         const top = await mounts.#started(mounts.instances.plan(normalized(path), what, null), TIMEOUT).catch((e: unknown) => { throw new NotStarted(path, e) })
         entries.push(mounts.#entry(normalized(path), top, true))
@@ -107,6 +110,7 @@ export class Mounts {
       const change = await mounts.namespace.prepare(new Map([...given.keys()].map((path) => [normalized(path), entries.find(({ mount }) => mount.path === normalized(path))!.mount])))
       change.commit()
       for (const entry of entries) mounts.#entries.set(entry.mount.path, entry)
+      mounts.#starting = []
       return mounts
     } catch (e) {
       await mounts.namespace.close().catch((err: unknown) => log.warn({ err }, 'a translator did not close well'))
@@ -171,6 +175,15 @@ export class Mounts {
     if (!entry) throw errno('ENOENT', `${path}: nothing is mounted there`)
     return entry
   }
+  /** The longest path of these names where something is mounted, or about to be. */
+  #reach(names: readonly string[]): { translator: Translator; rest: string[] } {
+    for (let length = names.length; length >= 0; length--) {
+      const path = '/' + names.slice(0, length).join('/')
+      const entry = this.#starting.find(({ mount }) => mount.path === path) ?? this.#entries.get(path)
+      if (entry) return { translator: entry.top.lease(), rest: names.slice(length) }
+    }
+    throw errno('ENOENT', `/${names.join('/')}: nothing is mounted there, or above`)
+  }
   #alone<T>(f: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(f)
     this.#turn = mine.catch(() => {})
@@ -199,6 +212,7 @@ export class Mounts {
     }
     const leave = [...swaps.keys()].flatMap((path) => this.#entries.get(path) ?? [])
     const held = this.#conflicts(plans, leave)
+    this.#starting = fresh
     let back: (() => Promise<void>) | undefined, reopen = () => {}
     try {
       const start = async (path: string) => {
@@ -206,7 +220,7 @@ export class Mounts {
         fresh.push(entry)
         swaps.set(path, entry)
       }
-      for (const path of swaps.keys()) if (plans.has(path) && !held.has(path)) await start(path)
+      for (const [path] of bindsLast([...swaps.keys()].map((path) => [path, changes.get(path)!]))) if (plans.has(path) && !held.has(path)) await start(path)
       if (held.size > 0) {
         const holders = new Set([...held.values()].flat())
         reopen = await this.#empty(holders, timeout, force, emptied)
@@ -227,7 +241,10 @@ export class Mounts {
       for (const { mount } of fresh) await mount.end().catch((err: unknown) => this.log.warn({ err }, 'a translator did not close well'))
       await this.#restore(emptied)
       throw e
-    } finally { reopen() }
+    } finally {
+      this.#starting = []
+      reopen()
+    }
     for (const [path, entry] of swaps) {
       const before = this.#entries.get(path)
       applied[!entry ? 'removed' : before ? 'replaced' : 'started'].push(path)
@@ -321,6 +338,12 @@ export class Mounts {
   }
 }
 
+/** What takes a part of the tree comes after what it takes it from. */
+function bindsLast<T>(stacks: readonly (readonly [string, T])[]): (readonly [string, T])[] {
+  const binds = (stack: Stack): boolean => stack.factory.definition.name === 'bind' || stack.children.some(binds)
+  const late = (what: unknown) => what !== null && typeof what === 'object' && 'factory' in what && binds(what as Stack) ? 1 : 0
+  return [...stacks].sort(([, a], [, b]) => late(a) - late(b))
+}
 function normalized(path: string): string { return '/' + split(path).join('/') }
 
 /** A translator that a program started. */

@@ -1,6 +1,7 @@
 // Every translator that a stack can name. A new one is a folder of translators/ and a line here.
 
 import type { Arity, Factory, Options } from '../translators/options.ts'
+import { bind } from '../translators/bind/bind.ts'
 import { fault } from '../translators/fault/fault.ts'
 import { fifo } from '../translators/fifo/fifo.ts'
 import { hello } from '../translators/hello/hello.ts'
@@ -12,6 +13,7 @@ import { random } from '../translators/random/random.ts'
 import { readonly } from '../translators/readonly/readonly.ts'
 import { rot13 } from '../translators/rot13/rot13.ts'
 import { stats } from '../translators/stats/stats.ts'
+import { subdir } from '../translators/subdir/subdir.ts'
 import { tar } from '../translators/tar/tar.ts'
 import { trace } from '../translators/trace/trace.ts'
 import { union } from '../translators/union/union.ts'
@@ -19,5 +21,5 @@ import { zero } from '../translators/zero/zero.ts'
 
 export type AnyFactory = Factory<Options, Arity>
 
-const all = [fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, rot13, stats, tar, trace, union, zero]
+const all = [bind, fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, rot13, stats, subdir, tar, trace, union, zero]
 export const translators: ReadonlyMap<string, AnyFactory> = new Map(all.map((factory) => [factory.definition.name, factory as unknown as AnyFactory]))

@@ -38,6 +38,8 @@ export interface Env {
   readonly name: string                                   // for logs and metrics: '/vault: crypt'
   readonly log: Log
   readonly state?: string                                 // a folder of its own, outliving restarts, to be made where it is not there; absent: none was given
+  /** What is mounted over a path of the namespace, to be closed by who asked, and the rest of the path in it. ENOENT; absent: there is no namespace. */
+  readonly reach?: (names: readonly string[]) => { translator: Translator; rest: string[] }
   readonly meters?: Meters                                // of the server, for what measures; absent: nobody looks
 }
 /** Hears nothing. */
