@@ -5,15 +5,17 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
-import { tmpdir } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AT_REMOVEDIR, Attrs, connect, direntSize, Dt, errnos, isErrno, Lock, O, putDirent, QT, S, XATTR_CREATE, XATTR_REPLACE } from 'ninep'
-import type { Client, File } from 'ninep'
+import type { Client, Dialect, File } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { serve } from '../server/server.ts'
 import { memory } from '../translators/memory/memory.ts'
+import { diod } from './foreign.ts'
+import type { Foreign } from './foreign.ts'
 import { requires } from './needs.ts'
 import { fails, talk, type Peer } from './scripted.ts'
 
@@ -322,55 +324,40 @@ scripted.run()
 /** Where a suite's files are, and how it ends. */
 interface Place { readonly url?: string; readonly client: Client; readonly root: File; stop(): Promise<void> }
 
-async function ours(url: string): Promise<Place> {
+async function ours(url: string, dialect: Dialect = '9P2000.L'): Promise<Place> {
   const server = await serve({ listen: [url], namespace: new Map([['/', await memory({})]]) })
-  const client = await connect(server.urls[0]!)
+  const client = await connect(server.urls[0]!, { dialect })
   return {
-    url: server.urls[0]!, client, root: await client.attach(),
+    url: server.urls[0]!, client, root: await client.attach({ uname: userInfo().username }),
     async stop() {
       await client.close()
       await server.stop()
     },
   }
 }
-async function diod(): Promise<Place> {
-  const dir = mkdtempSync(join(tmpdir(), 'ninep-diod-'))
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  const child = spawn('diod', ['-f', '-n', '-l', `127.0.0.1:${port}`, '-e', dir, '-L', join(dir, '.log')], { stdio: 'ignore' })
-  const client = await up(`tcp://127.0.0.1:${port}`)
+async function theirs(starting: Promise<Foreign>): Promise<Place> {
+  const { url, aname, stop } = await starting
+  const client = await connect(url)
   return {
-    client, root: await client.attach({ aname: dir, uid: process.getuid!() }),
+    client, root: await client.attach({ aname, uid: process.getuid!() }),
     async stop() {
       await client.close()
-      child.kill()
-      await once(child, 'exit')
-      rmSync(dir, { recursive: true })
+      await stop()
     },
-  }
-}
-async function up(url: string): Promise<Client> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await connect(url, { timeout: 1000 })
-    } catch (error) {
-      if (!isErrno(error, 'ECONNREFUSED') || tries > 100) throw error
-      await sleep(50)
-    }
   }
 }
 
 const socket = join(tmpdir(), `ninep-${process.pid}.sock`)
-/** nine: our own server, of which more can be asked. */
-for (const [what, start, nine] of [
-  ['ninefold by unix', () => ours(`unix:${socket}`), true],
-  ['ninefold by tcp', () => ours('tcp://127.0.0.1:0'), true],
-  ['diod', diod, false],
+/** linux: it speaks .L, and has words for all that a File does. plan9: it speaks 9P2000, and knows files and directories. */
+for (const [what, start, { nine, linux, plan9, needs }] of [
+  ['ninefold by unix', () => ours(`unix:${socket}`), { nine: true, linux: true, plan9: false, needs: [] }],
+  ['ninefold by tcp', () => ours('tcp://127.0.0.1:0'), { nine: true, linux: true, plan9: false, needs: [] }],
+  ['ninefold in 9P2000.u', () => ours(`unix:${socket}`, '9P2000.u'), { nine: false, linux: false, plan9: false, needs: [] }],
+  ['ninefold in 9P2000', () => ours(`unix:${socket}`, '9P2000'), { nine: false, linux: false, plan9: true, needs: [] }],
+  ['diod', () => theirs(diod()), { nine: false, linux: true, plan9: false, needs: ['diod'] }],
 ] as const) {
   const test = suite(`file: ${what}`)
-  const declare = nine ? test : requires(test, 'diod')
+  const declare = requires(test, ...needs)
   let place: Place, client: Client, root: File
   declare('connects, and agrees on a size', async () => {
     place = await start();
@@ -459,7 +446,37 @@ for (const [what, start, nine] of [
     await fails('ENOENT', /d20\/no"$/, root.walk(...names.slice(0, 21), 'no', 'more'))
   })
 
-  declare('symlink, readlink, mknod, rename and refusals', async () => {
+  declare('renames and refusals', async () => {
+    await (await root.create('a', O.WRONLY, 0o644)).clunk()
+    await root.renameat('a', root, 'b')
+    await using file = await root.walk('b')
+    await file.rename(root, 'c')
+    await fails('ENOENT', /walk "b"/, root.walk('b'))
+    await root.mkdir('apart', 0o755)
+    await fails('EEXIST', /"apart"/, root.mkdir('apart', 0o755))
+    await fails('EEXIST', /create "c"/, root.create('c', O.RDWR | O.EXCL, 0o600))
+    await fails('EISDIR', /"apart"/, root.unlinkat('apart'))
+    await fails('ENOTDIR', /"c"/, root.unlinkat('c', AT_REMOVEDIR))
+    await fails('ENOTDIR', /walk "c\/x"/, root.walk('c', 'x'))
+    await using apart = await root.walk('apart')
+    if (linux) await root.renameat('c', apart, 'd')
+    else {
+      await fails('EXDEV', /rename "c"/, root.renameat('c', apart, 'd'))
+      await fails('EXDEV', /rename "d"/, file.rename(apart, 'd'))
+      await (await apart.create('d', O.WRONLY, 0o644)).clunk()
+    }
+    await fails('ENOTEMPTY', /unlinkat|remove/, root.unlinkat('apart', AT_REMOVEDIR))
+    await (await apart.walk('d')).remove()
+    await root.unlinkat('apart', AT_REMOVEDIR)
+    await fails('ENOENT', /walk "apart"/, root.walk('apart'))
+  })
+
+  if (plan9) declare('links and special files are none of its words', async () => {
+    for (const trying of [() => root.symlink('l', 't'), () => root.mknod('p', S.IFIFO | 0o600), async () => root.link(await root.walk('c'), 'l'), () => root.statfs(), () => root.listxattr()]) {
+      await fails('EOPNOTSUPP', /./, trying())
+    }
+  })
+  else declare('symlink, readlink, mknod', async () => {
     await root.symlink('link', 'a/../b')
     await using link = await root.walk('link')
     assert.is(await link.readlink(), 'a/../b')
@@ -471,11 +488,9 @@ for (const [what, start, nine] of [
     await (await root.walk('pipe')).remove()
     await fails('ENOENT', /walk "pipe"/, root.walk('pipe'))
     await root.mkdir('dir', 0o755)
-    await fails('EEXIST', /mkdir "dir"/, root.mkdir('dir', 0o755))
-    await fails('EEXIST', /lcreate "link"/, root.create('link', O.RDWR | O.EXCL, 0o600))
-    await fails('EISDIR', /"dir"/, root.unlinkat('dir'))
+    await fails('EEXIST', /create "link"/, root.create('link', O.RDWR | O.EXCL, 0o600))
     await fails('ENOTDIR', /walk "link\/x"/, root.walk('link', 'x'))
-    await fails('ENOTDIR', /"link"/, root.unlinkat('link', AT_REMOVEDIR))
+    if (!linux) return
     await using dir = await root.walk('dir')
     await root.renameat('link', dir, 'moved')
     assert.is(await (await root.walk('dir', 'moved')).readlink(), 'a/../b')
@@ -485,15 +500,18 @@ for (const [what, start, nine] of [
     await using file = await root.create('attr', O.RDWR, 0o644)
     await file.setattr({ mode: 0o600, size: 12345, mtime: { sec: 1e9, nsec: 123456789 }, atime: 'now' })
     const attr = await file.getattr()
-    assert.is(attr.valid & Attrs.BASIC, Attrs.BASIC)
-    assert.equal([attr.mode, attr.size, attr.mtime], [S.IFREG | 0o600, 12345, { sec: 1e9, nsec: 123456789 }])
+    assert.equal([attr.mode, attr.size, attr.mtime], [S.IFREG | 0o600, 12345, { sec: 1e9, nsec: linux ? 123456789 : 0 }])
     assert.ok(Math.abs(attr.atime.sec - Date.now() / 1000) < 60)
+    await file.fsync()
+    await file.fsync(true)
+    if (plan9) return assert.is(attr.names!.uid, userInfo().username)
+    assert.equal([attr.uid, attr.nlink], [process.getuid!(), 1])
+    if (!linux) return
+    assert.is(attr.valid & Attrs.BASIC, Attrs.BASIC)
     await file.setattr({ mtime: { sec: -1, nsec: 5 } })
     assert.equal((await file.getattr()).mtime, { sec: -1, nsec: 5 })
     const { bsize, namelen } = await root.statfs()
     assert.ok(bsize > 0 && namelen === 255)
-    await file.fsync()
-    await file.fsync(true)
   })
 
   if (nine) declare('the example of the README', async () => {

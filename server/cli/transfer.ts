@@ -1,7 +1,7 @@
 // ninefold put and get.
 
 import { basename, dirname, resolve } from 'node:path'
-import { deviceParts, errno, isErrno, O, S } from 'ninep'
+import { Attrs, deviceParts, errno, isErrno, O, QT, S } from 'ninep'
 import type { File, SetAttr } from 'ninep'
 import { openFile } from './cat.ts'
 import { copy, measure } from './copy.ts'
@@ -31,6 +31,7 @@ class RemotePlace implements Place {
   }
   readlink(): Promise<string> { return this.file.readlink() }
   async xattrs(): Promise<(readonly [string, Uint8Array])[]> {
+    if (this.file.qid.type & QT.SYMLINK) return []          // as the other side has it, and nfs-ganesha fails
     const names = await this.file.listxattr().catch((e: unknown) => { if (isErrno(e, 'EOPNOTSUPP')) return []; throw e })
     return Promise.all(names.map(async (name) => [name, await this.file.getxattr(name)] as const))
   }
@@ -38,7 +39,11 @@ class RemotePlace implements Place {
     const file = await openFile(this.file.clone())
     return { fill: (into, offset) => file.readInto(into, offset), close: () => file.clunk() }
   }
-  async create(name: string, mode: number): Promise<Sink> { return sinkOf(await this.file.create(name, O.WRONLY | O.CREAT | O.TRUNC, mode)) }
+  async create(name: string, mode: number): Promise<Sink> {
+    const file = await this.file.create(name, O.WRONLY | O.CREAT | O.TRUNC, mode)
+    if ((await file.getattr(Attrs.SIZE)).size > 0) await file.setattr({ size: 0 })   // nfs-ganesha does not hear O_TRUNC
+    return sinkOf(file)
+  }
   async mkdir(name: string, mode: number): Promise<void> { await this.file.mkdir(name, mode) }
   async symlink(name: string, target: string): Promise<void> { await this.file.symlink(name, target) }
   async mknod(name: string, mode: number, rdev: bigint): Promise<void> {
