@@ -90,8 +90,9 @@ function* walk(look: Look, session: Session, { fid: number, newfid, names }: Fie
         checkComponent(name, 'walk')
         if (!file.isDirectory) throw errno('ENOTDIR', 'walk', name)
         if (attach.user.uid !== 0) mayWalk(attach.user, yield* get(rights(file.node, attach.user)), name)
+        if (name === '.') { qids.push(qidOf(file)); continue }   // diod's tools ask for it
         const stays = name === '..' && file.isAt(root)
-        const next: File = stays ? file.retain() : name === '.' ? refuseDot() : yield* get(look(namespace, attach.user, root, file, name))
+        const next: File = stays ? file.retain() : yield* get(look(namespace, attach.user, root, file, name))
         dir?.release()
         dir = file
         file = next
@@ -110,7 +111,8 @@ function* walk(look: Look, session: Session, { fid: number, newfid, names }: Fie
     // What was opened since stays what it is: else its handle would be one file's, and its checks another's.
     if (!made && (fid.state !== 'ready' || fid.handle || fid.xattr)) throw errno('EINVAL', 'walk', `${number} was opened`)
     moved.become(file.retain())
-    moved.reachedBy(last === '..' || file.isPlace ? null : dir, last)
+    if (dir) moved.reachedBy(last === '..' || file.isPlace ? null : dir, last)
+    else moved.reachedBy(fid.dir, fid.name)                // by dots alone
     if (made) made.state = 'ready'
     return { qids }
   } catch (e) {
@@ -122,7 +124,6 @@ function* walk(look: Look, session: Session, { fid: number, newfid, names }: Fie
     root.release()
   }
 }
-function refuseDot(): never { throw errno('ENOENT', 'walk', '.') }
 function giveBack(session: Session, made: Fid, request: Request): void {
   if (session.fids.get(made.number) === made) session.fids.delete(made.number)
   if (made.state !== 'gone') made.drop()

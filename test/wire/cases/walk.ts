@@ -144,13 +144,30 @@ export const walk = [
     await raw.mkdir(0, 'a')
     await raw.walk(0, 1, 'a')
     await raw.mkdir(1, 'b')
-    for (const name of ['a/b', '', 'a\0', '\0', '/', 'a/', '/a', '../a', '.']) {
+    for (const name of ['a/b', '', 'a\0', '\0', '/', 'a/', '/a', '../a']) {
       among(await raw.refused('Twalk', { fid: 0, newfid: 2, names: [name] }), 'EINVAL', 'ENOENT')
       assert.is((await raw.walk(0, 2, 'a', name)).qids.length, 1, JSON.stringify(name))
       assert.is(await raw.refused('Tclunk', { fid: 2 }), 'EBADF')
     }
     assert.is(await raw.refused('Twalk', { fid: 0, newfid: 2, names: ['n'.repeat(256)] }), 'ENAMETOOLONG')
     assert.is(await raw.refused('Twalk', { fid: 0, newfid: 2, names: ['\u00e9'.repeat(128)] }), 'ENAMETOOLONG')
+  }),
+  c(32, 'a dot is the directory it is asked of', async (t) => {
+    const { raw } = t
+    await raw.mkdir(0, 'a')
+    await file(t, 'f')
+    const { qids: [a] } = await raw.walk(0, 1, 'a'), root = (await raw.getattr(0)).qid
+    assert.equal((await raw.walk(0, 2, '.')).qids, [root])
+    assert.equal((await raw.walk(0, 3, '.', 'a', '.', '.')).qids, [root, a, a, a])
+    assert.equal((await raw.walk(1, 1, '.')).qids, [a])
+    await raw.mkdir(1, 'b')
+    assert.equal(await ls(raw, 'a'), ['b'])
+    assert.is((await raw.walk(0, 4, 'f', '.')).qids.length, 1)
+    await raw.ok('Tremove', { fid: 2 }).then(() => assert.unreachable('the root is gone'), () => {})
+    await raw.walk(1, 5, 'b')
+    await raw.walk(5, 6, '.')
+    await raw.ok('Trename', { fid: 6, dfid: 0, name: 'moved' })
+    assert.equal(await ls(raw), ['a', 'f', 'moved'])
   }),
   c(33, 'a symlink is itself, and in the middle the end', async (t) => {
     const { raw } = t
