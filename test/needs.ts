@@ -9,7 +9,8 @@ type Declare<T> = (name: string, body: Callback<T>) => void
 /** Program to Debian packages. What stands here, .ci/run installs. */
 const packages: Readonly<Record<string, string>> = {
   'qemu-system-x86_64': 'qemu-system-x86',
-  diod: 'diod', diodls: 'diod', diodcat: 'diod', diodload: 'diod', 'ganesha.nfsd': 'nfs-ganesha nfs-ganesha-vfs', '9mount': '9mount', tshark: 'tshark', fio: 'fio', dbench: 'dbench', 'stress-ng': 'stress-ng', sqlite3: 'sqlite3',
+  diod: 'diod', diodls: 'diod', diodcat: 'diod', diodload: 'diod', 'ganesha.nfsd': 'nfs-ganesha nfs-ganesha-vfs', '9mount': '9mount',
+  tshark: 'tshark', fio: 'fio', dbench: 'dbench', 'stress-ng': 'stress-ng', sqlite3: 'sqlite3',
   setfattr: 'attr', getfattr: 'attr', setfacl: 'acl', getfacl: 'acl',
   gcc: 'gcc libc6-dev', git: 'git', xz: 'xz-utils', strace: 'strace', socat: 'socat', tar: 'tar', bsdtar: 'libarchive-tools',
 }
