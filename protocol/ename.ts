@@ -31,6 +31,11 @@ const understood: Readonly<Record<string, Code>> = {
   'bad offset in directory read': 'ESPIPE', 'i/o error': 'EIO', 'read only file system': 'EROFS', 'file system is full': 'ENOSPC', 'illegal name': 'EINVAL',
   'unknown user': 'EPERM', 'authentication failed': 'ECONNREFUSED', 'wstat prohibited': 'EPERM', 'exclusive use file already open': 'EAGAIN',
   'i/o count too large': 'EIO', 'authentication not required': 'ENOENT',
+  // u9fs, and servers made with lib9p
+  'file or directory already exists': 'EEXIST', 'file in use': 'EBUSY', 'unknown specifier in attach': 'ENOENT', 'duplicate fid': 'EBADF', 'bad offset': 'EINVAL',
+  'create in non-directory': 'ENOTDIR', 'walk in non-directory': 'ENOTDIR', 'create prohibited': 'EPERM', 'remove prohibited': 'EPERM', 'stat prohibited': 'EPERM',
+  "wstat can't convert between files and directories": 'EINVAL', 'not a member of proposed group': 'EPERM', 'only owner can change group in wstat': 'EPERM',
+  'unknown group': 'EINVAL',
 }
 
 const codes = new Map<string, Code>([...Object.entries(understood), ...Object.entries(sent).map(([code, text]) => [text.toLowerCase(), code as Code] as const)])

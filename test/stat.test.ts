@@ -130,6 +130,7 @@ for (const [ename, code] of [
   ['file system is full', 'ENOSPC'], ['illegal name', 'EINVAL'], ['unknown user', 'EPERM'], ['authentication failed', 'ECONNREFUSED'],
   ['wstat prohibited', 'EPERM'], ['exclusive use file already open', 'EAGAIN'], ['i/o count too large', 'EIO'],
   ["'/lib/ndb' file does not exist", 'ENOENT'], ['open: Permission denied', 'EACCES'], ["'x' directory is not empty (3 files)", 'ENOTEMPTY'],
+  ['file or directory already exists', 'EEXIST'], ['create prohibited', 'EPERM'], ['walk in non-directory', 'ENOTDIR'],
   ['phase error', undefined], ['', undefined], ['toString', undefined], ['__proto__', undefined],
 ] as const) test(`${JSON.stringify(ename)} stands for ${code ?? 'nothing known'}`, () => assert.is(codeOfEname(ename), code))
 test.run()
