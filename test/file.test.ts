@@ -1,14 +1,10 @@
 // The client's files: against a scripted peer, where the messages matter, and against servers, where the files do.
 
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
-import { once } from 'node:events'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AT_REMOVEDIR, Attrs, connect, direntSize, Dt, errnos, isErrno, Lock, O, putDirent, QT, S, XATTR_CREATE, XATTR_REPLACE } from 'ninep'
+import { AT_REMOVEDIR, Attrs, connect, direntSize, Dt, errnos, Lock, O, putDirent, QT, S, XATTR_CREATE, XATTR_REPLACE } from 'ninep'
 import type { Client, Dialect, File } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -322,13 +318,13 @@ scripted('an old server, without Trenameat and Tunlinkat, renames and removes al
 scripted.run()
 
 /** Where a suite's files are, and how it ends. */
-interface Place { readonly url?: string; readonly client: Client; readonly root: File; stop(): Promise<void> }
+interface Place { readonly client: Client; readonly root: File; stop(): Promise<void> }
 
 async function ours(url: string, dialect: Dialect = '9P2000.L'): Promise<Place> {
   const server = await serve({ listen: [url], namespace: new Map([['/', await memory({})]]) })
   const client = await connect(server.urls[0]!, { dialect })
   return {
-    url: server.urls[0]!, client, root: await client.attach({ uname: userInfo().username }),
+    client, root: await client.attach({ uname: userInfo().username }),
     async stop() {
       await client.close()
       await server.stop()
@@ -512,15 +508,6 @@ for (const [what, start, { nine, linux, plan9, needs }] of [
     assert.equal((await file.getattr()).mtime, { sec: -1, nsec: 5 })
     const { bsize, namelen } = await root.statfs()
     assert.ok(bsize > 0 && namelen === 255)
-  })
-
-  if (nine) declare('the example of the README', async () => {
-    const readme = readFileSync(new URL('../../protocol/README.md', import.meta.url), 'utf8')
-    const example = /```js\n([^]*?)```/.exec(readme)![1]!.replace('unix:./run/ninefold.sock', place.url!)
-    const child = spawn(process.execPath, ['--input-type=module', '-e', example], { cwd: new URL('../..', import.meta.url), stdio: ['ignore', 'pipe', 'inherit'] })
-    const output: Buffer[] = []
-    for await (const part of child.stdout) output.push(part as Buffer)
-    assert.is(Buffer.concat(output).toString(), 'hello.txt\nHello, Hurd!\n')
   })
 
   if (nine) declare('hard links and extended attributes', async () => {
