@@ -9,6 +9,8 @@ import type { AttachRules } from './users.ts'
 
 export class Gate {
   readonly users = new UserDatabase()
+  /** Asked how owners are called: apart, so that who has files of many owners keeps nobody from coming in. */
+  readonly names = new UserDatabase()
   #points: { readonly prefix: string; readonly rules: AttachRules }[]
   /** rules: by path of the namespace; an attach goes by the longest that its names lie at or below, else by the defaults. */
   constructor(rules: ReadonlyMap<string, AttachRules>) {

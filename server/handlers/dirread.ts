@@ -1,24 +1,25 @@
 // Tread of a directory in 9P2000 and 9P2000.u: the stats of its entries, whole ones, written in place. What is remembered
 // between two reads is where the first one ended, and not what the directory held.
 
-import { Dt, IOHDRSZ, errno, isErrno, nameOfBytes, putStat, putUnixStat, qidTypeOf } from 'ninep'
+import { DM, Dt, IOHDRSZ, errno, isErrno, nameOfBytes, putStat, putUnixStat, qidTypeOf } from 'ninep'
 import type { Attr, UnixStat } from 'ninep'
 import type { Awaitable, DirSink, Handle } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid, Reading } from '../fid.ts'
 import { asItIs, followed } from '../look.ts'
+import type { File } from '../namespace.ts'
 import { X, allows } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
-import { rights } from './common.ts'
+import { qidOf, rights } from './common.ts'
 import { STAT, blankStat, dmOf, statOf } from './stats.ts'
 
 /** Entries that are asked for at once, and those whose files a translator is asked about at once. */
 const BATCH = 64, AT_ONCE = 16
 /** About as small as an entry is, bytes. */
 const SMALL = 60
-/** How long the loop may be kept by one reply, milliseconds. */
+/** How long one reply may keep the loop, milliseconds: then others have their turn. */
 const WHILE = 4
 
 const BEGINNING: Reading = { offset: 0, mounts: 0, cookie: 0n }
@@ -37,32 +38,36 @@ export function* readStats(session: Session, unix: boolean, fid: Fid, handle: Ha
   }
   if (offset === 0) fid.over = [...file.place?.children.values() ?? []]
   const { over } = fid
+  const waited = function* <T>(value: Awaitable<T>): Steps<T> {
+    if (!(value instanceof Promise)) return value
+    const got = (yield value) as T
+    began = performance.now()
+    return got
+  }
   let more = true
   for (; mounts < over.length && more; mounts += more ? 1 : 0) {
     const { name, file: mounted, stands } = over[mounts]!
     if (!stands) continue                                   // it has gone since
     mounted.retain()
-    try { more = put(yield* statOf(session, attach, unix, yield* get(mounted.node.getattr(STAT)), mounted.wire, name)) } finally { mounted.release() }
+    try { more = put(yield* mountStat(session, unix, fid, name, mounted)) } finally { mounted.release() }
   }
   while (more) {
     const batch = new Batch(fid, Math.min(BATCH, 1 + Math.floor((into.length - end) / SMALL)))
     let all: boolean
-    try { all = yield* get(handle.readdir(cookie, batch, STAT, request)) } finally { batch.closed = true }
+    try { all = yield* waited(handle.readdir(cookie, batch, STAT, request)) } finally { batch.closed = true }
     const stats = ahead(batch.entries, (entry) => drive(stat(session, unix, fid, entry, searchable)))
     try {
       for (const entry of batch.entries) {
-        const found: UnixStat | null = yield* get(stats.next())
+        const found: UnixStat | null = yield* waited(stats.next())
         more = !found || put(found)
         if (!more) break
         cookie = entry.cookie
+        if (performance.now() - began < WHILE) continue
+        if (request.aborted) throw errno('EINTR', 'read')
+        yield* waited(new Promise(setImmediate))
       }
     } finally { yield* get(stats.end()) }
-    if (all) break
-    if (performance.now() - began < WHILE) continue
-    if (end > 0) break
-    if (request.aborted) throw errno('EINTR', 'read')
-    yield new Promise(setImmediate)
-    began = performance.now()
+    if (all || batch.entries.length === 0) break
   }
   if (!request.silent) fid.reading = { offset: offset + end, mounts, cookie }
   return into.subarray(0, end)
@@ -85,6 +90,14 @@ class Batch implements DirSink {
     const text = typeof name === 'string' ? name : nameOfBytes(Buffer.from(name.buffer, name.byteOffset, name.length), 0, name.length)
     if (!this.fid.over.some((place) => place.name === text)) this.entries.push({ path, type, cookie, name: text, attr })
     return true
+  }
+}
+
+/** That of what is mounted there, also where it answers no more. */
+function* mountStat(session: Session, unix: boolean, { attach }: Fid, name: string, file: File): Steps<UnixStat> {
+  try { return yield* statOf(session, attach, unix, yield* get(file.node.getattr(STAT)), file.wire, name) } catch (e) {
+    if (!isErrno(e)) throw e
+    return blankStat(qidOf(file), name, file.isDirectory ? DM.DIR : 0)
   }
 }
 

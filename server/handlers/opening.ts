@@ -29,14 +29,16 @@ export function* unprivileged(user: User, attr: Attr, of: Node | Handle): Steps<
   if (mode !== null) yield* get(of.setattr({ mode }))
 }
 
-/** Opens the file of a fid. may: what decides whether this user may have it so. */
-export function* open(session: Session, fid: Fid, flags: number, request: Request, may: May = mayOpen): Steps<{ qid: Qid; iounit: number }> {
+/** Opens the file of a fid. may: what decides whether this user may have it so; first: what else has to be looked at. */
+export function* open(
+  session: Session, fid: Fid, flags: number, request: Request, may: May = mayOpen, first?: (file: File) => Steps<void>,
+): Steps<{ qid: Qid; iounit: number }> {
   const { attach, file } = fid
-  stillThere(fid)                                          // what had to be asked first took a while
   if (fid.handle || fid.state === 'opening') throw errno('EINVAL', 'open', `${fid.number} is open`)
   room(session, 'open')
   fid.state = 'opening'
   try {
+    if (first) yield* first(file)
     hold(session, fid, flags, yield* openAs(attach, file, flags, fid.name, request, may))
   } finally {
     if (fid.state === 'opening') fid.state = 'ready'

@@ -98,14 +98,14 @@ function* stat(session: Session, unix: boolean, fid: Fid, request: Request): Ste
 }
 
 function* openFile(session: Session, unix: boolean, removal: Removal, fid: Fid, mode: number, request: Request): Steps<Fields<'Ropen', '9P2000'>> {
-  const { file, attach } = fid, { dir, name } = fid
-  if (mode & OPEN.RCLOSE) {
+  const { attach, dir, name } = fid, closes = (mode & OPEN.RCLOSE) !== 0
+  const removable = function* (file: File): Steps<void> {
     if (file.isDirectory) throw errno('EISDIR', 'open: to be removed when it is closed', name)
     const subject = unix || !dir ? file.retain() : yield* standsAt(session.shared.namespace, attach, file, dir, name)
     try { yield* mayRemove(attach, subject, dir, name) } finally { subject.release() }
   }
-  const reply = yield* open(session, fid, flagsOf(mode, unix), request, (mode & OPEN.ACCESS) === OPEN.EXEC ? mayExecute : mayOpen)
-  if (mode & OPEN.RCLOSE) fid.removal = removal
+  const reply = yield* open(session, fid, flagsOf(mode, unix), request, (mode & OPEN.ACCESS) === OPEN.EXEC ? mayExecute : mayOpen, closes ? removable : undefined)
+  if (closes) fid.removal = removal
   return reply
 }
 /** O bits of an open mode; OEXEC reads. */

@@ -31,8 +31,8 @@ const NONE = 0xffffffff
 function seconds(sec: number): number { return Math.min(Math.max(sec, 0), NONE - 1) }
 
 function* nameOf(session: Session, database: 'passwd' | 'group', id: number): Steps<string> {
-  const { users } = session.shared.gate
-  return users.known(database, id) ?? (yield* get(session.inTurn(() => users.nameOf(database, id))))
+  const { names } = session.shared.gate
+  return names.known(database, id) ?? (yield* get(session.inTurn(() => names.nameOf(database, id))))
 }
 
 const types: Readonly<Record<number, number>> = { [S.IFDIR]: DM.DIR, [S.IFLNK]: DM.SYMLINK, [S.IFCHR]: DM.DEVICE, [S.IFBLK]: DM.DEVICE, [S.IFIFO]: DM.NAMEDPIPE, [S.IFSOCK]: DM.SOCKET }

@@ -1,6 +1,6 @@
 // Where a file stands: the directory above, and its name there. Those of a directory that was reached by '..' are looked for.
 
-import { O, nameOfBytes } from 'ninep'
+import { O, isErrno, nameOfBytes } from 'ninep'
 import type { DirSink } from '../../translators/translator.ts'
 import { get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
@@ -20,7 +20,7 @@ export function* locate({ shared: { namespace } }: Session, fid: Fid): Steps<voi
   try {
     let name: string | undefined
     for (let other = file.fids; other; other = other.next) if (other.dir === dir) name = other.name
-    name ??= yield* nameIn(dir, file)
+    try { name ??= yield* nameIn(dir, file) } catch (e) { if (!isErrno(e)) throw e }
     if (name !== undefined && fid.file === file && fid.state !== 'gone') fid.reachedBy(dir, name)
   } finally { dir.release() }
 }

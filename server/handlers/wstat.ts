@@ -1,8 +1,9 @@
 // Twstat: several changes in one, all of them or none. All is checked before anything is changed; what then fails all the
 // same (a full disk) undoes the rename that came first. The fid's file and handle stay while it takes.
 
-import { DM, DONT_TOUCH, NONUNAME, O, QT, S, errno, isErrno } from 'ninep'
+import { Attrs, DM, DONT_TOUCH, NONUNAME, O, QT, S, errno, isErrno } from 'ninep'
 import type { Attr, SetAttr, UnixStat } from 'ninep'
+import type { Handle } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid } from '../fid.ts'
@@ -14,32 +15,34 @@ import type { Session } from '../session.ts'
 import { attrOf, checkName, isFixed, mayChange, notMounted } from './common.ts'
 import { rename } from './names.ts'
 import { permOf, statOf } from './stats.ts'
-import { locate } from './where.ts'
+import { locate, nameOf } from './where.ts'
 
 /** muid is not looked at: kernels send who they are. */
 export function* wstat(session: Session, unix: boolean, fid: Fid, stat: UnixStat, request: Request): Steps<void> {
-  identical(fid.file, stat)
-  yield* locate(session, fid)
+  const { file } = fid
+  identical(file, stat)
+  if (stat.name !== '') yield* locate(session, fid)
+  if (fid.file !== file || fid.state === 'gone') throw errno('EBADF', 'wstat', `${fid.number} stands for something else now`)
   const { dir } = fid
   dir?.retain()                                            // the fid may be clunked meanwhile
   try { yield* change(session, unix, fid, dir, stat, request) } finally { dir?.release() }
 }
 function* change(session: Session, unix: boolean, fid: Fid, dir: File | null, stat: UnixStat, request: Request): Steps<void> {
   const { attach, file, handle, name } = fid
-  const newName = stat.name === '' || stat.name === name || (stat.name === '/' && file === attach.root) ? undefined : stat.name
+  const newName = stat.name === '' || stat.name === nameOf(fid) ? undefined : stat.name
   const attr: Attr = yield* get(attrOf(fid))
   const wanted = yield* wish(session, unix, fid, attr, stat)
   if (newName !== undefined) yield* mayBeCalled(fid, dir, newName, unix && Object.keys(wanted).length === 0)
-  if (Object.keys(wanted).length === 0 && newName === undefined) { yield* sync(fid, request); return }
+  if (Object.keys(wanted).length === 0 && newName === undefined) { yield* sync(file, handle, request); return }
   mayChange(attach, 'wstat')
   const writable = handle !== null && (fid.flags & O.ACCMODE) !== O.RDONLY
   const set = changes(attach.user, attr, wanted, handle && { writable }, name)
-  const renamed = newName !== undefined && (yield* move(session, unix, fid, dir!, name, newName))
+  const renamed = newName !== undefined && (yield* move(session, unix, fid, file, dir!, name, newName))
   if (Object.keys(set).length === 0) return
   try {
     yield* get(handle && (writable || set.size === undefined) ? handle.setattr(set) : file.node.setattr(set))
   } catch (e) {
-    if (renamed) yield* moveBack(session, unix, fid, dir!, newName!, name)
+    if (renamed) yield* moveBack(session, unix, fid, file, dir!, newName!, name)
     throw e
   }
 }
@@ -66,15 +69,15 @@ function* mayBeCalled({ file, attach, name }: Fid, dir: File | null, newName: st
 }
 
 /** Whether there was anything to rename. The fid has the new name then. */
-function* move({ shared: { namespace } }: Session, unix: boolean, fid: Fid, dir: File, name: string, newName: string): Steps<true> {
-  const { attach, file } = fid
+function* move({ shared: { namespace } }: Session, unix: boolean, fid: Fid, file: File, dir: File, name: string, newName: string): Steps<true> {
+  const { attach } = fid
   const subject = unix ? file.retain() : yield* standsAt(namespace, attach, file, dir, name)
   try { yield* rename({ attach, dir, name }, { attach, dir, name: newName }, subject) } finally { subject.release() }
   if (fid.dir === dir && fid.name === name) fid.reachedBy(dir, newName)      // one that a link led to is not among those of the link
   return true
 }
-function* moveBack(session: Session, unix: boolean, fid: Fid, dir: File, newName: string, name: string): Steps<void> {
-  try { yield* move(session, unix, fid, dir, newName, name) } catch (err) {
+function* moveBack(session: Session, unix: boolean, fid: Fid, file: File, dir: File, newName: string, name: string): Steps<void> {
+  try { yield* move(session, unix, fid, file, dir, newName, name) } catch (err) {
     session.shared.log.warn({ session: session.name, file: newName, err }, 'a file was renamed, could not be changed otherwise, and has the new name still')
   }
 }
@@ -107,14 +110,14 @@ export function refuseUnkept(dm: number): void {
 
 /** Who is to own the file: by number where there is one, else by a name that the host knows. EINVAL: it does not. */
 function* owners(session: Session, unix: boolean, { attach }: Fid, attr: Attr, stat: UnixStat): Steps<{ uid: number | undefined; gid: number | undefined }> {
-  const { uids } = attach.rules, { users } = session.shared.gate
+  const { uids } = attach.rules, { names } = session.shared.gate
   const byNumber = { uid: unix && stat.nUid !== NONUNAME, gid: unix && stat.nGid !== NONUNAME }
   const shown = stat.uid !== '' || stat.gid !== '' ? yield* statOf(session, attach, false, attr, 0n, '') : null
   const numberOf = function* (field: 'uid' | 'gid', number: number): Steps<number | undefined> {
     const name = stat[field]
     if (byNumber[field]) return number
     if (name === '' || name === shown?.[field]) return undefined
-    const found: number | undefined = yield* get(session.inTurn(() => field === 'uid' ? users.uidOf(name) : users.gidOf(name)))
+    const found: number | undefined = yield* get(session.inTurn(() => field === 'uid' ? names.uidOf(name) : names.gidOf(name)))
     if (found === undefined) throw errno('EINVAL', 'wstat: nobody is called', name)
     return found
   }
@@ -123,10 +126,9 @@ function* owners(session: Session, unix: boolean, { attach }: Fid, attr: Attr, s
 }
 
 /** What a Twstat that touches nothing asks for. A fid that is not open has a handle for this alone. */
-function* sync(fid: Fid, request: Request): Steps<void> {
-  const { handle, file } = fid
+function* sync(file: File, handle: Handle | null, request: Request): Steps<void> {
   if (handle) { yield* get(handle.fsync(false, request)); return }
-  if (!file.isDirectory && (file.node.qid.type !== QT.FILE || ((yield* get(attrOf(fid))).mode & S.IFMT) !== S.IFREG)) return
+  if (!file.isDirectory && (file.node.qid.type !== QT.FILE || ((yield* get(file.node.getattr(Attrs.MODE))).mode & S.IFMT) !== S.IFREG)) return
   const own = yield* get(file.node.open(O.RDONLY, request))
   try { yield* get(own.fsync(false, request)) } finally { yield* get(own.close()) }
 }

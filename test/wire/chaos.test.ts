@@ -2,12 +2,13 @@
 // new Tversions and hang-ups in between. Whatever the replies say, each request has exactly one, or none and an Rflush;
 // and in the end nothing is left.
 
-import { NOTAG } from 'ninep'
-import type { Fields, Request } from 'ninep'
+import { DM, DONT_TOUCH, NOTAG, OPEN } from 'ninep'
+import type { Dialect, Request } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { frame, Raw, within } from './raw.ts'
-import type { Frame } from './raw.ts'
+import { Plan9 } from './plan9/client.ts'
+import { frameOf, Raw, within } from './raw.ts'
+import type { Frame, Wire } from './raw.ts'
 import { onDisk, onMemory, onSlow, Stand } from './stand.ts'
 import type { Stack } from './stand.ts'
 
@@ -54,12 +55,37 @@ function some(roll: (below: number) => number): readonly [Request, object] {
   }
 }
 
-interface Sent { readonly name: Request; flushed: boolean; replied: boolean }
+/** The same of 9P2000 and 9P2000.u. */
+function older(roll: (below: number) => number): readonly [Request<'9P2000.u'>, object] {
+  const fid = () => roll(7), name = () => `n${roll(5)}`, dir = () => roll(2)
+  switch (roll(26)) {
+    case 0: return ['Tattach', { fid: fid(), afid: 0xffffffff, uname: '', aname: roll(2) ? '' : 'ro', nUname: roll(3) ? uid : 1000 }]
+    case 1: case 2: case 3: case 4: return ['Twalk', { fid: fid(), newfid: fid(), names: [] }]
+    case 5: case 6: case 7: case 8: return ['Twalk', { fid: dir(), newfid: fid(), names: [name(), ...roll(3) ? [] : [name()]] }]
+    case 9: return ['Twalk', { fid: fid(), newfid: fid(), names: ['..'] }]
+    case 10: case 11: return ['Topen', { fid: fid(), mode: [OPEN.READ, OPEN.RDWR, OPEN.WRITE | OPEN.TRUNC, OPEN.EXEC, OPEN.RDWR | OPEN.RCLOSE, OPEN.RDWR | OPEN.APPEND][roll(6)]! }]
+    case 12: case 13: return ['Tcreate', { fid: fid(), name: name(), perm: roll(3) ? 0o755 : DM.DIR + 0o755, mode: [OPEN.READ, OPEN.READ, OPEN.RDWR, OPEN.RDWR | OPEN.RCLOSE][roll(4)]!, extension: '' }]
+    case 14: return ['Tcreate', { fid: fid(), name: name(), perm: DM.SYMLINK, mode: 0, extension: ['n1', '/n2', '../n3', './n4/n0', 'n0/../n1'][roll(5)]! }]
+    case 15: return ['Tcreate', { fid: fid(), name: name(), perm: roll(3) ? DM.LINK : DM.NAMEDPIPE, mode: 0, extension: `${fid()}\n` }]
+    case 16: case 17: return ['Tread', { fid: fid(), offset: roll(3) ? 0 : roll(300), count: roll(5000) }]
+    case 18: return ['Twrite', { fid: fid(), offset: roll(2000), data: Buffer.alloc(roll(roll(5) ? 100 : 20_000), 'x') }]
+    case 19: case 20: case 21: return ['Tclunk', { fid: fid() }]
+    case 22: return ['Tremove', { fid: 2 + roll(5) }]
+    case 23: return ['Tstat', { fid: fid() }]
+    default: {
+      const touched = { ...roll(2) && { name: name() }, ...roll(3) === 0 && { mode: 0o700 }, ...roll(3) === 0 && { length: roll(500) }, ...roll(3) === 0 && { mtime: roll(1e9) } }
+      return ['Twstat', { fid: fid(), stat: { ...DONT_TOUCH, ...touched } }]
+    }
+  }
+}
+
+interface Sent { readonly name: string; flushed: boolean; replied: boolean }
 
 /** One client for this many steps. */
-async function client(url: string, seed: number, steps: number): Promise<void> {
-  const roll = dice(seed), raw = await Raw.versioned(url)
-  await raw.attach(0)
+async function client(url: string, seed: number, steps: number, dialect: Dialect): Promise<void> {
+  const roll = dice(seed), either = dialect === '9P2000.L' ? await Raw.versioned(url) : await Plan9.versioned(url, dialect)
+  const raw: Wire<never> = either as never, frame = frameOf as (dialect: Dialect, name: string, tag: number, fields: object) => Buffer
+  await either.attach(0)
   let sent = new Map<number, Sent>(), flushes = new Map<number, { oldtag: number; of: Sent | undefined }>(), seen = raw.arrived.length, next = 0
   const unanswered = () => [...sent.values()].filter((request) => !request.replied && !request.flushed).length + flushes.size
   const check = () => {
@@ -75,7 +101,7 @@ async function client(url: string, seed: number, steps: number): Promise<void> {
       const request = sent.get(tag)
       assert.ok(request, `${name} with tag ${tag}, which stands for nothing`)
       assert.not(request!.replied, `a second reply to tag ${tag}: ${name}`)
-      assert.ok(name === 'Rlerror' || name === `R${request!.name.slice(1)}`, `${name} to ${request!.name}`)
+      assert.ok(name === 'Rlerror' || name === 'Rerror' || name === `R${request!.name.slice(1)}`, `${name} to ${request!.name}`)
       request!.replied = true
       if (![...flushes.values()].some(({ oldtag }) => oldtag === tag)) sent.delete(tag)
     }
@@ -89,12 +115,12 @@ async function client(url: string, seed: number, steps: number): Promise<void> {
       if (roll(8) === 0) {
         const [oldtag, of] = waiting.length && roll(5) ? waiting[roll(waiting.length)]! : [tag - 1, sent.get(tag - 1)]
         flushes.set(tag, { oldtag, of })
-        burst.push(frame('Tflush', tag, { oldtag }))
+        burst.push(frame(dialect, 'Tflush', tag, { oldtag }))
         continue
       }
-      const [name, fields] = some(roll)
+      const [name, fields] = dialect === '9P2000.L' ? some(roll) : older(roll)
       sent.set(tag, { name, flushed: false, replied: false })
-      burst.push(frame(name, tag, fields as Fields<typeof name>))
+      burst.push(frame(dialect, name, tag, fields))
     }
     const all = Buffer.concat(burst), cut = roll(all.length + 1)
     raw.bytes(all.subarray(0, cut))
@@ -105,7 +131,7 @@ async function client(url: string, seed: number, steps: number): Promise<void> {
     if (roll(60) === 0) {
       // Nothing of before may be answered after the Rversion.
       const reply = raw.reply(NOTAG)
-      raw.send('Tversion', NOTAG, { msize: 65536, version: '9P2000.L' })
+      raw.bytes(frame(dialect, 'Tversion', NOTAG, { msize: 65536, version: dialect }))
       await reply
       const at = raw.arrived.findIndex(({ name }, i) => i >= seen && name === 'Rversion')
       const after = raw.arrived.splice(at).slice(1)
@@ -114,14 +140,14 @@ async function client(url: string, seed: number, steps: number): Promise<void> {
       sent = new Map()
       flushes = new Map()
       next += 100
-      await raw.attach(0)
+      await either.attach(0)
       raw.arrived.length = seen = 0
     }
   }
   // What waits for a lock is flushed; the rest is answered.
   for (const [tag, request] of sent) if (request.name === 'Tlock' && !request.replied && ![...flushes.values()].some(({ oldtag }) => oldtag === tag)) {
     flushes.set(60_000 + tag - 30_000, { oldtag: tag, of: request })
-    raw.send('Tflush', 60_000 + tag - 30_000, { oldtag: tag })
+    raw.bytes(frame(dialect, 'Tflush', 60_000 + tag - 30_000, { oldtag: tag }))
   }
   if (roll(3) === 0) { raw.reset(); await raw.closed; return }
   for (let tries = 0; unanswered() > 0; tries++) {
@@ -134,11 +160,11 @@ async function client(url: string, seed: number, steps: number): Promise<void> {
 }
 
 for (const [stack, steps] of [[onSlow, 150], [onMemory, 150], [onDisk, 60]] as const) {
-  for (const seed of [1, 2, 3]) {
-    test(`${stack.name}, seed ${seed}`, async () => {
+  for (const [seed, dialects] of [[1, ['9P2000.L']], [2, ['9P2000.L']], [3, ['9P2000.L']], [4, ['9P2000']], [5, ['9P2000.u']], [6, ['9P2000.L', '9P2000.u', '9P2000']]] as const) {
+    test(`${stack.name}, seed ${seed}, ${dialects.join(' and ')}`, async () => {
       const stand = await Stand.start(stack as Stack)
       try {
-        await within(40, 'all clients', Promise.all([0, 1, 2].map((i) => client(i % 2 ? stand.tcp : stand.unix, seed * 100 + i, steps))))
+        await within(40, 'all clients', Promise.all([0, 1, 2].map((i) => client(i % 2 ? stand.tcp : stand.unix, seed * 100 + i, steps, dialects[i % dialects.length]!))))
         for (let tries = 0; stand.server.connections > 0; tries++) {
           assert.ok(tries < 500, 'connections end')
           await new Promise((resolve) => setTimeout(resolve, 2))

@@ -102,6 +102,21 @@ for (const stack of [onMemory, onDisk, onSlow]) declare(stack, (test) => {
     assert.equal(['far', 'round', 'l41', 'near', 'up', 'l40'].map((name) => shown.includes(name)), [false, false, false, true, true, true])
   }, '9P2000')
 
+  test('a directory of links that lead far and nowhere keeps nobody else waiting', async ({ p, raw, bench, stand }) => {
+    if (stand.stack !== onMemory) return
+    for (let i = 0; i < 2000; i++) await raw.ok('Tsymlink', { dfid: 0, name: `l${i}`, target: `./././l${i - 1}`, gid: 0 })
+    const other = await bench.old('9P2000'), order: string[] = []
+    await other.version()
+    await other.attach(0, bench.aname)
+    await p.walk(0, 1)
+    await p.open(1)
+    const reading = p.entries(1).then(({ stats }) => { order.push('listing'); return stats })
+    const asking = other.stat(0).then(() => { order.push('stat') })
+    await asking
+    assert.equal(await reading, [])
+    assert.equal(order, ['stat', 'listing'])
+  }, '9P2000')
+
   test('a link is not followed where the user may not search, and an attach name follows none', async ({ p, raw, bench, stand }) => {
     await raw.mkdir(0, 'locked', 0o700)
     await raw.walk(0, 1, 'locked')
