@@ -8,6 +8,8 @@ import type { Option, Options } from '../translators/options.ts'
 import { limitOptions } from './limits.ts'
 import type { Limits } from './limits.ts'
 import { parseListen } from './listen.ts'
+import { passiveOptions } from './passive.ts'
+import type { PassiveRules } from './passive.ts'
 import { BadStack, checkStack } from './stack.ts'
 import type { Stack } from './stack.ts'
 import { attachOptions, attachRules } from './users.ts'
@@ -20,6 +22,7 @@ export interface Config {
   readonly namespace: ReadonlyMap<string, Stack>
   readonly attach: ReadonlyMap<string, AttachRules>
   readonly limits: Partial<Limits>
+  readonly passive: Partial<PassiveRules>
 }
 
 /** A config that is refused. The message has one line a fault: `ninefold.yaml:7:14: /scratch: memory: ...`. */
@@ -67,7 +70,7 @@ class Reader {
   config(): Config {
     const root = this.document.contents
     const listen: string[] = [], namespace = new Map<string, Stack>(), attach = new Map<string, AttachRules>()
-    let state: string | undefined, limits: Partial<Limits> = {}
+    let state: string | undefined, limits: Partial<Limits> = {}, passive: Partial<PassiveRules> = {}
     const sections: Record<string, (value: YamlNode | null, at: number) => void> = {
       listen: (value, at) => {
         const items = isSeq(value) ? value.items as YamlNode[] : [value]
@@ -81,6 +84,7 @@ class Reader {
         attach.set(checkPath(path), attachRules(this.#options(rules, at, `attach: ${path}`, attachOptions)))
       })),
       limits: (value, at) => { limits = this.#options(value, at, 'limits', limitOptions) },
+      passive: (value, at) => { passive = this.#options(value, at, 'passive', passiveOptions) },
     }
     this.#entries(root, 0, 'a config', (key, value, at) => {
       const read = Object.hasOwn(sections, key) ? sections[key] : undefined
@@ -91,7 +95,7 @@ class Reader {
       for (const path of attach.keys()) if (path !== '/' && !namespace.has(path)) this.#fault(this.#keyOffset(root, 'attach', path), `attach: ${path}: nothing stands there. The namespace has: ${[...namespace.keys()].join(', ') || 'nothing'}.`)
       if (namespace.size === 0) this.#fault(0, 'namespace is missing. Write, for one: namespace: { /: posix ./export }')
     }
-    return { listen, ...(state === undefined ? {} : { state }), namespace, attach, limits }
+    return { listen, ...(state === undefined ? {} : { state }), namespace, attach, limits, passive }
   }
 
   #fault(offset: number, message: string): void { this.faults.push({ offset, message }) }

@@ -16,9 +16,13 @@ import type { Plan } from './instances.ts'
 import type { Identity } from './identity.ts'
 import { Namespace, split } from './namespace.ts'
 import type { Mount } from './namespace.ts'
+import type { User } from './permission.ts'
+import { Passive, defaultRules } from './passive.ts'
+import type { PassiveRules, PassiveState } from './passive.ts'
 import { formatStack } from './stack.ts'
 import type { Stack } from './stack.ts'
 import type { AnyFactory } from './translators.ts'
+import { until, within } from './waiting.ts'
 
 export interface How {
   /** Seconds that starting, or waiting for who holds on to something, may take: then ETIMEDOUT, or EBUSY. */
@@ -79,19 +83,17 @@ export class Mounts {
   readonly #leaving = new Set<Entry>()
   /** Started, and not yet in the tree. */
   #starting: readonly Entry[] = []
-  readonly instances: Instances
   #turn: Promise<unknown> = Promise.resolve()
   #closed = false
-  private constructor(readonly namespace: Namespace, private readonly log: Log, state: string | undefined, meters: Meters | undefined) {
-    this.instances = new Instances(log, state, meters, (names) => this.#reach(names))
-  }
+  private constructor(readonly namespace: Namespace, readonly instances: Instances, readonly passive: Passive, private readonly log: Log) { passive.namespace = namespace }
 
   /**
    * Starts stacks and takes over translators that run, each at its path. If one can't be, all of them are closed, and what it says
    * is thrown with its path before it.
    */
-  static async start(given: ReadonlyMap<string, Stack | Translator>, identity: Identity, log: Log, state?: string, meters?: Meters): Promise<Mounts> {
-    const mounts = new Mounts(await Namespace.make(identity, log), log, state, meters)
+  static async start(given: ReadonlyMap<string, Stack | Translator>, identity: Identity, log: Log, { state, meters, passive: rules }: { state?: string; meters?: Meters; passive?: Partial<PassiveRules> } = {}): Promise<Mounts> {
+    const instances: Instances = new Instances(log, state, meters, (names) => mounts.#reach(names)), passive = new Passive({ ...defaultRules, ...rules }, instances, log, state)
+    const mounts: Mounts = new Mounts(await Namespace.make(identity, log, passive), instances, passive, log)
     const entries: Entry[] = []
     mounts.#starting = entries
     try {
@@ -127,6 +129,7 @@ export class Mounts {
     const { timeout = 0, force = false } = how
     return this.#alone(async () => {
       const { mount } = this.#at(path)
+      await this.passive.stopIdle(mount)
       if (!force && !await until(() => mount.used === 0, timeout)) throw errno('EBUSY', `${mount.path}: ${users(mount)}. Wait for them with a timeout, or send it away by force`)
       await this.#apply(new Map([[mount.path, null]]), how)
     })
@@ -161,6 +164,17 @@ export class Mounts {
       await this.instances.change([plan])
       return layerOf(instance)
     })
+  }
+
+  /** Records a stack on the node at a path, that the first walk onto it starts, or with null takes the record off. Errors are those of setxattr: see Passive. ENOENT */
+  async record(path: string, stack: string | null): Promise<void> {
+    const file = await this.namespace.find(path), owner: User = { uid: 0, gid: 0, groups: new Set() }
+    try { await (stack === null ? this.passive.remove(file, owner) : this.passive.write(file, owner, Buffer.from(stack), 0)) } finally { file.release() }
+  }
+  /** The record of the node at a path, and how it fares; undefined where there is none. ENOENT */
+  async recorded(path: string): Promise<PassiveState | undefined> {
+    const file = await this.namespace.find(path)
+    try { return await this.passive.state(file) } finally { file.release() }
   }
 
   /** All that is mounted, and what is leaving. */
@@ -288,6 +302,7 @@ export class Mounts {
    */
   async #empty(holders: ReadonlySet<Entry>, timeout: number, force: boolean, ended: Entry[]): Promise<() => void> {
     const placed = [...holders].filter((entry) => this.#entries.get(entry.mount.path) === entry)
+    for (const { mount } of holders) await this.passive.stopIdle(mount)
     const free = () => [...holders].every((entry) => this.#leaving.has(entry) ? false : entry.mount.used === 0)
     let open: (() => void) | undefined
     for (let end = Date.now() + timeout * 1000; !open;) {
@@ -371,21 +386,4 @@ function liveOptions({ factory: { definition: { options } }, translator }: Insta
 function users(mount: Mount): string {
   const fids = [...mount.fids()], uids = [...new Set(fids.map(({ attach: { user } }) => user.uid))].sort((a, b) => a - b)
   return fids.length === 0 ? 'something is at work in it' : `${fids.length} fid${fids.length > 1 ? 's are' : ' is'} in it, of uid ${uids.slice(0, 8).join(', ')}${uids.length > 8 ? ', ...' : ''}`
-}
-
-/** Whether it came true within these seconds. */
-async function until(holds: () => boolean, seconds: number): Promise<boolean> {
-  const end = Date.now() + seconds * 1000
-  for (let wait = 1; !holds(); wait = Math.min(2 * wait, 50)) {
-    if (Date.now() >= end) return false
-    await new Promise((resolve) => setTimeout(resolve, wait))
-  }
-  return true
-}
-/** What it gives, or ETIMEDOUT after these seconds; what comes later is for `late`. */
-async function within<T>(value: Promise<T>, seconds: number, says: string, late: (value: T) => void): Promise<T> {
-  let timer: NodeJS.Timeout | undefined, over = false
-  const end = new Promise<never>((_, reject) => { timer = setTimeout(() => { over = true; reject(errno('ETIMEDOUT', `${says} within ${seconds} s`)) }, seconds * 1000) })
-  value.then((value) => { if (over) late(value) }, () => {})
-  try { return await Promise.race([value, end]) } finally { clearTimeout(timer) }
 }

@@ -4,6 +4,7 @@
 // clunked, and is closed then.
 
 import { Attrs, QT, errno, isErrno } from 'ninep'
+import { after } from '../translators/forward.ts'
 import { describe } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import type { Awaitable, Node, Translator, Volume } from '../translators/translator.ts'
@@ -13,6 +14,7 @@ import type { Steps } from './drive.ts'
 import { Gone, gone } from './gone.ts'
 import type { Identity } from './identity.ts'
 import { ordered } from './order.ts'
+import type { Active, Passive } from './passive.ts'
 import { Synthetic } from './synthetic.ts'
 import { Work } from './work.ts'
 
@@ -24,12 +26,17 @@ export class File {
   listed = true
   /** The first of the fids that name it; they are linked to each other. */
   fids: Fid | null = null
+  /** Whether it carries the record of a passive translator, and what runs by it. */
+  recorded = false
+  active: Active | null = null
   /** What its node was before it was cut off. */
   lost: Node | null = null
   constructor(readonly mount: Mount, public node: Node, readonly wire: bigint) {}
   retain(): this { this.refs++; return this }
   release(): void { if (--this.refs === 0) this.mount.forget(this) }
   get isDirectory(): boolean { return isDirectory(this.node) }
+  /** What a passive translator stands on, where this is the root of one. */
+  get underlying(): File { return this.mount.over !== null && this === this.mount.root ? this.mount.over.under : this }
   /** Whether the tree hangs on it: the root of a mount, or a directory that leads to one. */
   get isPlace(): boolean { return this === this.mount.root || this.place?.file === this }
   /** Whether this is that file, or stands at the same path where a mount has come or gone. */
@@ -67,6 +74,10 @@ export class Mount {
   /** Its root, and where that stands or stood. */
   root: File | null = null
   place: Place | null = null
+  /** What it stands over, if it is a passive translator. */
+  over: Active | null = null
+  /** Whether what it holds ends with it. */
+  volatile = false
   /** Files that are held. */
   #live = 0
   #retired = false
@@ -75,7 +86,7 @@ export class Mount {
   /** Settles when it was closed. */
   readonly ended: Promise<void>
   #end!: () => void
-  constructor(readonly path: string, readonly translator: Translator, private readonly identity: Identity, private readonly log: Log) {
+  constructor(readonly path: string, readonly translator: Translator, private readonly identity: Identity, private readonly log: Log, readonly passive: Passive | null) {
     this.ended = new Promise((resolve) => { this.#end = resolve })
     this.face = describe(translator).concurrent ? translator : ordered(translator)
   }
@@ -125,6 +136,7 @@ export class Mount {
     }
     paths.set(qid.path, file)
     this.#live++
+    if (this.passive?.any) file.recorded = this.passive.has(volume, qid.path)
     return file
   }
 
@@ -144,6 +156,7 @@ export class Mount {
   }
 
   get cutOff(): boolean { return this.#cut }
+  get retired(): boolean { return this.#retired }
   /** Files that clients hold; what only the tree holds does not count. */
   get used(): number {
     let own = 0
@@ -152,6 +165,7 @@ export class Mount {
       place.children.forEach(look)
     }
     if (this.place) look(this.place)
+    if (this.over && this.root!.refs === 1) own++
     return this.#live - own
   }
   /** The fids that are in it. */
@@ -166,6 +180,7 @@ export class Mount {
   /** Stands nowhere any more: ends with the last file that is held. */
   retire(): void {
     this.#retired = true
+    void this.passive?.stopIdle(this)
     if (this.#live === 0) this.end().catch((e: unknown) => this.#failed(e))
   }
 
@@ -175,6 +190,7 @@ export class Mount {
    */
   async cut(grace: number): Promise<void> {
     this.#cut = this.#retired = true
+    this.passive?.cut(this, grace)
     const working: Promise<void>[] = []
     for (const file of this.#all()) {
       file.lost = file.node
@@ -233,20 +249,20 @@ export class Namespace {
   readonly root = new Place('', null)
   readonly #synthetic: Mount
   readonly #mounts = new Set<Mount>()
-  private constructor(synthetic: Translator, readonly identity: Identity, private readonly log: Log) {
+  private constructor(synthetic: Translator, readonly identity: Identity, private readonly log: Log, private readonly passive: Passive | null) {
     this.#synthetic = this.mount('(namespace)', synthetic)
   }
 
   /** A tree of one empty directory. Where nothing is mounted at '/', or a directory on the way to a mount does not exist below, such a one stands in. */
-  static async make(identity: Identity, log: Log): Promise<Namespace> {
-    const namespace = new Namespace(await Synthetic({}), identity, log);
+  static async make(identity: Identity, log: Log, passive: Passive | null = null): Promise<Namespace> {
+    const namespace = new Namespace(await Synthetic({}), identity, log, passive);
     (await namespace.prepare(new Map())).commit()
     return namespace
   }
 
   /** A translator that will stand at a path; it is the namespace's own from here. */
   mount(path: string, translator: Translator): Mount {
-    const mount = new Mount(path, translator, this.identity, this.log)
+    const mount = new Mount(path, translator, this.identity, this.log, this.passive)
     this.#mounts.add(mount)
     void mount.ended.then(() => this.#mounts.delete(mount))
     return mount
@@ -347,23 +363,42 @@ export class Namespace {
     return this.#synthetic.adopt(await this.#synthetic.face.attach(place.path))
   }
 
-  /** Steps by one name: into a mount, up out of one, or within. The result is retained. Names are checked by the caller. */
+  /** Steps by one name: into a mount or a passive translator, up out of one, or within. The result is retained. Names are checked by the caller. */
   step(from: File, name: string): Awaitable<File> {
     if (name === '..') return this.up(from)
     const over = from.place?.children.get(name)
     if (over) return over.enter()
-    const node = from.node.walk(name)
-    return node instanceof Promise ? node.then((n) => from.mount.adopt(n)) : from.mount.adopt(node)
+    const file = this.#within(from, from.node.walk(name))
+    if (!this.passive?.any) return file
+    return after(file, (file) => file.recorded && file !== file.mount.root ? this.passive!.enter(file, from, name) : file)
   }
 
   /** The directory above; the root's is itself. */
   up(from: File): Awaitable<File> {
-    if (from.isPlace) {
-      const { parent } = from.place!
-      return parent ? this.#at(parent) : from.retain()
+    if (!from.isPlace) return this.#within(from, from.node.parent())
+    const { over } = from.mount
+    if (over) return over.dir?.retain() ?? this.up(over.under)
+    const { parent } = from.place!
+    return parent ? this.#at(parent) : from.retain()
+  }
+  #within({ mount }: File, node: Awaitable<Node>): Awaitable<File> { return node instanceof Promise ? node.then((node) => mount.adopt(node)) : mount.adopt(node) }
+  /** The file of a path, retained, whatever stands over it: not the root of its passive translator. ENOENT ENOTDIR */
+  async find(path: string): Promise<File> {
+    let file = await this.root.enter()
+    const names = split(path)
+    for (const [i, name] of names.entries()) {
+      try {
+        if (!file.isDirectory) throw errno('ENOTDIR', path)
+        const over = file.place?.children.get(name)
+        const next = await (over ? over.enter() : i === names.length - 1 ? this.#within(file, file.node.walk(name)) : this.step(file, name))
+        file.release()
+        file = next
+      } catch (e) {
+        file.release()
+        throw e
+      }
     }
-    const node = from.node.parent()
-    return node instanceof Promise ? node.then((n) => from.mount.adopt(n)) : from.mount.adopt(node)
+    return file
   }
   /** What stands at a place, also where nothing leads to a mount there any more. */
   #at(place: Place): Awaitable<File> {
@@ -386,8 +421,9 @@ export class Namespace {
   async close(late?: Promise<void>): Promise<void> {
     const failures: unknown[] = []
     const release = (place: Place) => { place.children.forEach(release); place.file?.release() }
+    this.passive?.close()
     release(this.root)
-    for (const mount of [...this.#mounts]) {
+    for (const mount of [...this.#mounts].reverse()) {      // what stands over another came after it
       try { await mount.end(late) } catch (e) { failures.push(e) }
     }
     if (failures.length) throw failures[0]

@@ -2,6 +2,7 @@
 
 import type { Option, Options } from '../translators/options.ts'
 import { limitOptions } from './limits.ts'
+import { passiveOptions } from './passive.ts'
 import { translators } from './translators.ts'
 import type { AnyFactory } from './translators.ts'
 import { attachOptions } from './users.ts'
@@ -22,6 +23,7 @@ export function configSchema(known: ReadonlyMap<string, AnyFactory> = translator
       namespace: { description: 'What stands at which path.', type: 'object', minProperties: 1, additionalProperties: false, patternProperties: { '^/': { $ref: '#/$defs/stack' } } },
       attach: { description: 'Who comes in where, and as whom.', type: 'object', additionalProperties: false, patternProperties: { '^/': object(attachOptions) } },
       limits: { description: 'What one client, and all together, may ask for.', ...object(limitOptions) },
+      passive: { description: 'Translators that files carry as a record.', ...object(passiveOptions) },
     },
     $defs: {
       stack: {

@@ -17,6 +17,7 @@ import { listen, parseListen } from './listen.ts'
 import type { Listener } from './listen.ts'
 import { LockTable } from './locks.ts'
 import { Mounts } from './mounts.ts'
+import type { PassiveRules } from './passive.ts'
 import { inheritedPeer, mayClaim, peerOf } from './peer.ts'
 import type { Peer } from './peer.ts'
 import { Repeats } from './repeats.ts'
@@ -37,6 +38,8 @@ export interface ServerConfig {
   /** A folder that outlives restarts. */
   readonly state?: string
   readonly limits?: Partial<Limits>
+  /** What files may carry as a record, to be started by who walks there. */
+  readonly passive?: Partial<PassiveRules>
   /** To have every instance measured by that is started from a stack. */
   readonly meters?: Meters
   readonly log?: Log
@@ -74,7 +77,7 @@ export async function serve(config: ServerConfig): Promise<Server> {
     for (const url of config.listen) mayListen(url, attach)
     const identity = new Identity(config.state)
     starting = true                                       // from here it closes them itself
-    mounts = await Mounts.start(config.namespace, identity, log, config.state, config.meters)
+    mounts = await Mounts.start(config.namespace, identity, log, config)
     const running = new Running(mounts, new Gate(attach), limits, log, listeners)
     for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url), (err) => running.failed(url, err)))
     return running
@@ -114,7 +117,7 @@ class Running implements Server {
   #looks: NodeJS.Timeout
   constructor(readonly mounts: Mounts, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
     const watch = this.#watch = new Watch(limits, pinnedBytes), repeats = this.#repeats = new Repeats(log)
-    this.#shared = { namespace: mounts.namespace, locks: new LockTable(), gate, limits, log, work: new Work(), watch, repeats, later: (session) => this.#finishLater(session) }
+    this.#shared = { namespace: mounts.namespace, passive: mounts.passive, locks: new LockTable(), gate, limits, log, work: new Work(), watch, repeats, later: (session) => this.#finishLater(session) }
     const shortest = Math.min(limits['version-timeout'], limits['frame-timeout'], limits['send-timeout'])
     this.#looks = setInterval(() => this.#look(), Math.min(LOOK, shortest * 250)).unref()
   }

@@ -18,6 +18,7 @@ import { UNVERSIONED_MSIZE } from './limits.ts'
 import type { Limits } from './limits.ts'
 import type { LockTable } from './locks.ts'
 import type { File, Namespace } from './namespace.ts'
+import type { Passive } from './passive.ts'
 import type { Peer } from './peer.ts'
 import { Request } from './request.ts'
 import type { Gate } from './gate.ts'
@@ -28,6 +29,7 @@ import type { Work } from './work.ts'
 /** What all sessions share. */
 export interface Shared {
   readonly namespace: Namespace
+  readonly passive: Passive
   readonly locks: LockTable
   readonly gate: Gate
   readonly limits: Limits

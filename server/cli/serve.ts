@@ -43,7 +43,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 
 /** File and flags as one config: a flag --at replaces what the file has at its path, --listen all its addresses. */
 function gather({ file, at, listen, state }: ServeOptions): Config {
-  let config: Config = { listen: [], namespace: new Map(), attach: new Map(), limits: {} }
+  let config: Config = { listen: [], namespace: new Map(), attach: new Map(), limits: {}, passive: {} }
   if (file !== undefined) {
     let text: string
     try { text = readFileSync(file, 'utf8') } catch (e) { throw failure(file, e) }

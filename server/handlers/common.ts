@@ -3,6 +3,8 @@
 import { NAME_MAX, errno, nameLength } from 'ninep'
 import type { Attr, Qid } from 'ninep'
 import type { Awaitable, Handle, Node } from '../../translators/translator.ts'
+import { get } from '../drive.ts'
+import type { Steps } from '../drive.ts'
 import type { Attach, Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
 import { needed } from '../permission.ts'
@@ -57,6 +59,15 @@ export function isFixed(file: File, attach: Attach): boolean { return file === a
 /** A name in a directory that is a mount point, or leads to one, stays as it is. */
 export function notMounted(dir: File, name: string, op: string): void {
   if (dir.place?.children.has(name)) throw errno('EBUSY', op, name)
+}
+
+/** f, which takes a name of this directory away. If it was the last of its file, a passive translator that is recorded on that is forgotten. */
+export function* taking(dir: File, name: string, f: () => Awaitable<void>): Steps<void> {
+  const { passive } = dir.mount, victim: File | null = passive?.any ? yield* get(passive.victim(dir, name)) : null
+  try {
+    yield* get(f())
+    if (victim) yield* get(passive!.taken(victim))
+  } finally { victim?.release() }
 }
 
 /** What permission asks about this user and this file. */

@@ -139,7 +139,7 @@ function* clunk(session: Session, fid: Fid): Steps<Fields<'Rclunk'>> {
   file.retain()
   try {
     yield* get(session.release(fid))
-    yield* commit(file, attach, xattr)
+    yield* commit(session, file, attach, xattr)
   } finally { file.release() }
   return NOTHING
 }

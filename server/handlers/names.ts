@@ -10,7 +10,7 @@ import type { File } from '../namespace.ts'
 import { mayCreate, mayLink, mayMknod, mayRename, mayUnlink, mayWalk, newFile } from '../permission.ts'
 import type { User } from '../permission.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, checkName, directory, isFixed, keep, mayChange, notMounted, nothing, qidOf, rights } from './common.ts'
+import { NOTHING, checkName, directory, isFixed, keep, mayChange, notMounted, nothing, qidOf, rights, taking } from './common.ts'
 import type { Handlers } from './handlers.ts'
 import type { Wish } from './opening.ts'
 
@@ -146,7 +146,7 @@ function* unlink(session: Session, { dirfid, name, flags }: Fields<'Tunlinkat'>)
         try { mayUnlink(user, dirAttr, yield* get(rights(victim, user)), name) } finally { dir.mount.close(victim) }
       } else mayUnlink(user, dirAttr, dirAttr, name)
     }
-    yield* get(dir.node.unlinkat(name, flags, expect))
+    yield* taking(dir, name, () => dir.node.unlinkat(name, flags, expect))
   } finally { dir.release() }
   return NOTHING
 }
@@ -164,7 +164,7 @@ export function* mayRemove(attach: Attach, file: File, dir: File | null, name: s
 export function* removeName(attach: Attach, file: File, dir: File | null, name: string): Steps<void> {
   yield* mayRemove(attach, file, dir, name)
   try {
-    yield* get(dir!.node.unlinkat(name, file.isDirectory ? AT_REMOVEDIR : 0, file.node.qid.path))
+    yield* taking(dir!, name, () => dir!.node.unlinkat(name, file.isDirectory ? AT_REMOVEDIR : 0, file.node.qid.path))
   } catch (e) {
     // Somebody else's file has the name now, so that this one has none to remove.
     throw isErrno(e, 'ESTALE') ? errno('ENOENT', 'remove', name) : e
@@ -193,7 +193,7 @@ export function* rename({ attach, dir: from, name: oldName }: Spot, { attach: in
     try {
       if (expected && moved !== expected) throw errno('ENOENT', 'rename', oldName)
       if (user.uid !== 0) yield* check(user, from, moved, to, newName)
-      yield* get(from.node.renameat(oldName, to.node, newName, moved.node.qid.path))
+      yield* taking(to, newName, () => from.node.renameat(oldName, to.node, newName, moved.node.qid.path))
       for (let fid = moved.fids; fid; fid = fid.next) if (fid.dir === from && fid.name === oldName) fid.reachedBy(to, newName)
     } finally { moved.release() }
   } finally {

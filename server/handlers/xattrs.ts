@@ -7,6 +7,7 @@ import { drive, get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Attach, Xattr } from '../fid.ts'
 import type { File } from '../namespace.ts'
+import { RECORD } from '../passive.ts'
 import { afterSetAcl, mayXattr, visibleXattr } from '../permission.ts'
 import type { User } from '../permission.ts'
 import type { Request } from '../request.ts'
@@ -45,7 +46,7 @@ function* walk(session: Session, { fid: number, newfid, name }: Fields<'Txattrwa
   made.state = 'reserved'
   request.reserves = made
   try {
-    const value = name === '' ? yield* listing(file, attach.user) : yield* read(file, attach, name)
+    const value = name === '' ? yield* listing(file, attach.user) : name === RECORD ? yield* get(session.shared.passive.read(file, attach.user)) : yield* read(file, attach, name)
     if (request.silent) { made.drop(); return { size: 0 } }
     account(session, value.length)
     made.xattr = { writing: false, value }
@@ -73,10 +74,14 @@ function* listing(file: File, user: User): Steps<Uint8Array> {
 }
 
 /** The clunk of a fid that an attribute was written to: sets it, or removes it. */
-export function* commit(file: File, { user, rules: { uids } }: Attach, { name, size, flags, value, got }: Extract<Xattr, { writing: true }>): Steps<void> {
+export function* commit({ shared: { passive } }: Session, file: File, { user, rules: { uids } }: Attach, { name, size, flags, value, got }: Extract<Xattr, { writing: true }>): Steps<void> {
   if (got !== size) throw errno('EINVAL', 'xattr', `${got} of ${size} bytes of ${name} were written`)
-  const attr = yield* get(rights(file.node, user))
   const remove = size === 0 && flags === XATTR_REPLACE
+  if (name === RECORD) {
+    yield* get(remove ? passive.remove(file, user) : passive.write(file, user, value ?? new Uint8Array(0), flags))
+    return
+  }
+  const attr = yield* get(rights(file.node, user))
   mayXattr(user, attr, name, remove ? 'remove' : 'set')
   if (remove) {
     yield* get(file.node.removexattr(name))

@@ -12,6 +12,7 @@ export const fifo = translator({
   name: 'fifo',
   about: 'A pipe with a name: what one client writes, another reads. Opening waits for the other end.',
   children: 0,
+  confined: true,
   concurrent: true,
   options: {
     capacity: size({ about: 'bytes it holds before writers wait', min: PIPE_BUF, max: 2 ** 24, default: 65536 }),

@@ -7,6 +7,7 @@ export const hello = translator({
   name: 'hello',
   about: 'A file that greets; where to begin reading translators that store nothing.',
   children: 0,
+  confined: true,
   concurrent: true,
   options: { text: text({ about: 'what it says', positional: true, default: 'Hello, world!\n' }) },
   start: (options, _children, env) => {

@@ -34,6 +34,7 @@ export const memory = translator({
   about: 'Files in memory: fast, bounded, and gone when the server ends.',
   children: 0,
   concurrent: true,
+  volatile: true,
   options,
   start: (values, _children, env) => new Memory(values, env.name),
 })

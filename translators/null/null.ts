@@ -8,6 +8,7 @@ export const nullFile = translator({
   name: 'null',
   about: 'A file that is empty, and stays so whatever is written.',
   children: 0,
+  confined: true,
   concurrent: true,
   options: { mode: modeOption },
   start: ({ mode }, _children, env) => new FileTranslator('null', env.name, mode, {

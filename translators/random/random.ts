@@ -10,6 +10,7 @@ export const random = translator({
   name: 'random',
   about: 'A file of random bytes without end, fit for keys; what is written is gone.',
   children: 0,
+  confined: true,
   concurrent: true,
   options: {
     size: size({ about: 'where it ends; 0: it does not, and says that it is empty', default: 0 }),

@@ -8,6 +8,7 @@ export const readonly = translator({
   name: 'readonly',
   about: 'Nothing below can be changed: EROFS.',
   children: 1,
+  confined: true,
   concurrent: true,
   options: {},
   start: (_options, [child]) => new ForwardTranslator('readonly', child, (root) => new ReadonlyNode(root, {})),

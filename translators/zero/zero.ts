@@ -9,6 +9,7 @@ export const zero = translator({
   name: 'zero',
   about: 'A file of zero bytes without end; what is written is gone.',
   children: 0,
+  confined: true,
   concurrent: true,
   options: {
     size: size({ about: 'where it ends; 0: it does not, and says that it is empty', default: 0 }),

@@ -1,0 +1,406 @@
+// Passive translators: a stack that a node carries as a record of its own, in the xattr user.translator, and that the first walk
+// onto the node starts. The record is where the file goes; which nodes have one is kept in the state folder, so that a walk
+// need not ask each node for it. Records that were put there without this server are not believed: a copy must not plant any.
+//
+// The innermost layer of such a stack stands on the node itself, where the stack names nothing under it: `rot13` shows the
+// node's own content turned, as in the Hurd the underlying node is what a translator is given.
+//
+// passive.json, version 1: { "version": 1, "nodes": { LABEL OF A VOLUME: [PATH IN HEX, ...], ... } }, replaced whole by rename.
+
+import { constants, mkdirSync, readFileSync } from 'node:fs'
+import { open, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Attrs, errno, isErrno } from 'ninep'
+import { ForwardNode } from '../translators/forward.ts'
+import { BadOption, duration, translator } from '../translators/options.ts'
+import type { Log, Option, Values } from '../translators/options.ts'
+import type { Awaitable, Node, Translator, Volume } from '../translators/translator.ts'
+import { failing } from './failing.ts'
+import type { Instances } from './instances.ts'
+import type { File, Mount, Namespace } from './namespace.ts'
+import type { User } from './permission.ts'
+import { checkStack, readLine } from './stack.ts'
+import type { Layer, Stack } from './stack.ts'
+import { translators } from './translators.ts'
+import type { AnyFactory } from './translators.ts'
+import { within } from './waiting.ts'
+
+/** Where the record is kept. */
+export const RECORD = 'user.translator'
+
+/** The keys of `passive` in a config. */
+export const passiveOptions = {
+  allow: {
+    about: 'translators that the owner of a file may record on it', takes: 'a list of translators (rot13, memory)', optional: true,
+    default: [...translators.values()].filter(({ definition }) => definition.confined).map(({ definition }) => definition.name),
+    schema: { type: 'array', items: { enum: [...translators.keys()] } },
+    parse: (value) => allowed(typeof value === 'string' ? value.split(',') : value),
+  } as Option<readonly string[], true>,
+  timeout: duration({ about: 'time that a start may take', min: 0.01, default: 10 }),
+  idle: duration({ about: 'time after which one that nobody is in is stopped', min: 0.01, default: 60 }),
+} as const
+export type PassiveRules = Values<typeof passiveOptions>
+/** All defaults. */
+export const defaultRules = Object.fromEntries(Object.entries(passiveOptions).map(([key, option]) => [key, option.default])) as PassiveRules
+function allowed(value: unknown): readonly string[] {
+  const list = Array.isArray(value) ? value.map((name) => typeof name === 'string' ? name.trim() : name) : undefined
+  const wrong = list?.find((name) => !translators.has(name))
+  if (!list || wrong !== undefined) throw new BadOption(`${JSON.stringify(list ? wrong : value)} is not ${list ? 'a translator' : 'a list'}. There are: ${[...translators.keys()].join(', ')}.`)
+  return list
+}
+
+/** Records there may be, bytes of one, and instances that run at a time. */
+const RECORDS = 65_536, BYTES = 4096, RUNNING = 1024
+/** After a start that failed the next is tried in this many seconds, twice as many after each further one, to the most. */
+const AGAIN = 1, MOST = 300
+
+/** A translator that stands over a file that fids name, by its record. It holds the file. */
+export class Active {
+  /** What is entered: null while it starts. */
+  mount: Mount | null = null
+  starting: Promise<void> | null = null
+  error: Error | null = null
+  failures = 0
+  /** Milliseconds since 1970: when somebody was last seen in it; when it may be tried again. */
+  used = Date.now()
+  again = 0
+  readonly since = new Date()
+  ending: Promise<void> | null = null
+  /** dir: what '..' leads to where the file knows no directory. */
+  constructor(readonly under: File, readonly dir: File | null, readonly name: string) {}
+}
+
+/** How a passive translator is, as `showtrans -s` tells of it. */
+export interface PassiveState {
+  /** As it was recorded. */
+  readonly stack: string
+  readonly state: 'stopped' | 'starting' | 'running' | 'failed'
+  /** Why it failed. */
+  readonly error?: string
+  readonly fids: number
+}
+
+export class Passive {
+  /** Nodes that have a record, by the label of their volume. */
+  readonly #nodes = new Map<string, Set<bigint>>()
+  readonly #active = new Set<Active>()
+  #count = 0
+  readonly #file: string | undefined
+  #saving: Promise<void> | null = null
+  #again: Promise<void> | null = null
+  #sweep: NodeJS.Timeout | undefined
+  #closed = false
+  namespace!: Namespace
+  constructor(public rules: PassiveRules, private readonly instances: Instances, private readonly log: Log, state: string | undefined, private readonly known: ReadonlyMap<string, AnyFactory> = translators) {
+    if (state === undefined) return
+    mkdirSync(state, { recursive: true })
+    this.#file = join(state, 'passive.json')
+    let text: string
+    try { text = readFileSync(this.#file, 'utf8') } catch (e) {
+      if ((e as NodeJS.ErrnoException).code === 'ENOENT') return
+      throw e
+    }
+    for (const [label, nodes] of parse(text, this.#file)) { this.#nodes.set(label, nodes); this.#count += nodes.size }
+  }
+
+  /** Whether there are any: if not, a walk need not look. */
+  get any(): boolean { return this.#count > 0 }
+  has({ label }: Volume, path: bigint): boolean { return this.#nodes.get(label)?.has(path) ?? false }
+  /** Those that run, or failed. */
+  get active(): Iterable<Active> { return this.#active }
+
+  /**
+   * What a walk onto this file comes to, which was reached by this name in that directory, and retained: the root of what its record starts, or the file
+   * where it has none, or where that does not start something that tells so. Retained instead of the file.
+   */
+  enter(file: File, dir: File, name: string): Awaitable<File> {
+    const { active } = file
+    if (active?.mount && (active.error === null || Date.now() < active.again)) {
+      const root = active.mount.root!.retain()
+      file.release()
+      return root
+    }
+    return this.#entered(file, dir, name)
+  }
+  async #entered(file: File, dir: File, name: string): Promise<File> {
+    try {
+      for (let tries = 0; tries < 3 && file.recorded; tries++) {
+        const active = file.active ?? this.#begin(file, dir, name)
+        if (active.error !== null && Date.now() >= active.again && !active.starting) this.#retry(active)
+        if (!active.mount) await (active.starting ??= this.#start(active).finally(() => { active.starting = null }))
+        if (active.mount?.root && file.active === active) return active.mount.root.retain()
+      }
+      return file.retain()
+    } finally { file.release() }
+  }
+  #begin(file: File, dir: File, name: string): Active {
+    const active = new Active(file.retain(), file.isDirectory ? null : dir.retain(), name)
+    file.active = active
+    this.#active.add(active)
+    this.#sweep ??= setInterval(() => this.#look(), Math.max(50, Math.min(this.rules.idle, 10) * 250)).unref()
+    return active
+  }
+
+  async #start(active: Active): Promise<void> {
+    const { under, name } = active
+    let stack: Stack | undefined
+    try {
+      if (this.#closed) throw errno('ECANCELED', 'the server stops')
+      if (this.#active.size > RUNNING) throw errno('EAGAIN', `more than ${RUNNING} passive translators run`)
+      let text: string
+      try { text = Buffer.from(await under.node.getxattr(RECORD)).toString() } catch (e) {
+        if (!isErrno(e, 'ENODATA')) throw e
+        await this.#forget(under)                           // another file has the number now, or somebody took it off below
+        this.#end(active)
+        return
+      }
+      stack = this.#parse(text, under)
+      const mount = this.#started(name, stack), { timeout } = this.rules
+      this.#stand(active, await within(mount, timeout, 'did not start', (late) => {
+        late.retire()
+        late.root!.release()
+      }))
+      active.error = null
+      active.failures = 0
+      this.log.info({ translator: name, stack: text }, 'a passive translator was started')
+    } catch (e) {
+      active.error = e as Error
+      active.again = Date.now() + 1000 * Math.min(MOST, AGAIN * 2 ** active.failures++)
+      this.log.warn({ translator: name, err: e }, 'a passive translator did not start')
+      const factory = failing(under, e as Error)
+      this.#stand(active, await this.#started(name, { factory, options: {}, children: [] }))
+    }
+  }
+  async #started(name: string, stack: Stack): Promise<Mount> {
+    const top = await this.instances.start(this.instances.plan(`passive ${name}`, stack, null, false)), mount = this.namespace.mount(top.name, top.lease())
+    try {
+      mount.root = await mount.adopt(await mount.face.attach(''))
+    } catch (e) {
+      await mount.end().catch(() => {})
+      throw e
+    }
+    mount.volatile = [...top.all()].some(({ factory }) => factory.definition.volatile)
+    return mount
+  }
+  #stand(active: Active, mount: Mount): void {
+    mount.over = active
+    active.mount = mount
+    active.used = Date.now()
+  }
+  /** Takes away what told that it failed, so that it is tried again. */
+  #retry(active: Active): void {
+    const { mount } = active
+    active.mount = null
+    if (!mount) return
+    mount.retire()
+    mount.root!.release()
+  }
+  /** Ends one: new walks see what is under it, or start it anew. */
+  #end(active: Active): Promise<void> {
+    const { under, dir } = active
+    if (!this.#active.delete(active)) return active.ending!
+    if (under.active === active) under.active = null
+    if (this.#active.size === 0) {
+      clearInterval(this.#sweep)
+      this.#sweep = undefined
+    }
+    return active.ending = (async () => {
+      if (active.starting) await active.starting.catch(() => {})
+      const { mount } = active
+      if (mount) {
+        mount.retire()
+        mount.root!.release()
+        await mount.ended
+      }
+      under.release()
+      dir?.release()
+    })()
+  }
+  #look(): void {
+    const now = Date.now()
+    for (const active of this.#active) {
+      if (active.starting || !active.mount) continue
+      if (active.mount.used > 0) active.used = now
+      else if (active.under.mount.retired || active.mount.cutOff) void this.#end(active)
+      else if (now - active.used >= this.rules.idle * 1000 && now >= active.again && !active.mount.volatile) void this.#end(active)
+    }
+  }
+  /** Stops those in a mount that nobody is in, so that they do not hold it. */
+  async stopIdle(mount: Mount): Promise<void> {
+    await Promise.all([...this.#active].map(async (active) => {
+      if (active.under.mount !== mount || active.starting || !active.mount) return
+      await this.stopIdle(active.mount)
+      if (active.mount.used === 0) await this.#end(active)
+    }))
+  }
+  /** Those in a mount that is cut off are, too. */
+  cut(mount: Mount, grace: number): void {
+    for (const active of [...this.#active]) {
+      if (active.under.mount !== mount) continue
+      const over = active.mount
+      void this.#end(active)
+      over?.cut(grace).catch((err: unknown) => this.log.warn({ translator: over.path, err }, 'a translator did not close well'))
+    }
+  }
+
+  // The record
+
+  /** The record of a file, for its owner: EPERM; ENODATA. */
+  async read(file: File, user: User): Promise<Uint8Array> {
+    const node = await this.#owned(file, user, 'getxattr')
+    return node.node.getxattr(RECORD)
+  }
+  /** Sets the record of a file, whose owner the user is (EPERM) and whose translators may be started so (EPERM). EINVAL: it does not read; EBUSY: it is a mount's root. */
+  async write(file: File, user: User, value: Uint8Array, flags: number): Promise<void> {
+    const under = await this.#owned(file, user, 'setxattr'), text = Buffer.from(value).toString()
+    if (value.length > BYTES) throw errno('E2BIG', 'setxattr', RECORD)
+    if (under.isPlace) throw errno('EBUSY', 'setxattr: a mount stands here', RECORD)
+    try { this.#parse(text, under) } catch (e) { throw e instanceof BadOption ? errno('EINVAL', `setxattr ${RECORD}: ${e.message}`) : e }
+    if (!under.recorded && this.#count >= RECORDS) throw errno('ENOSPC', `more than ${RECORDS} passive translators are recorded`)
+    await this.#note(under)
+    try { await under.node.setxattr(RECORD, value, flags) } catch (e) {
+      try { await under.node.getxattr(RECORD) } catch { await this.#forget(under) }
+      throw e
+    }
+    if (under.active) void this.#end(under.active)
+  }
+  /** Takes it off. EPERM ENODATA */
+  async remove(file: File, user: User): Promise<void> {
+    const under = await this.#owned(file, user, 'removexattr')
+    await under.node.removexattr(RECORD)
+    if (under.active) void this.#end(under.active)
+    await this.#forget(under)
+  }
+  /** The file of a name, retained, if one is recorded on it. */
+  async victim({ node: dir, mount }: File, name: string): Promise<File | null> {
+    let node: Node
+    try { node = await dir.walk(name) } catch { return null }
+    if (this.has(node.volume, node.qid.path)) return mount.adopt(node)
+    mount.close(node)
+    return null
+  }
+  /** A name of it was taken away: with the last goes the record. */
+  async taken(file: File): Promise<void> {
+    if ((await file.node.getattr(Attrs.NLINK)).nlink > 0) return
+    if (file.active) void this.#end(file.active)
+    await this.#forget(file)
+  }
+  /** How the translator of a file is; undefined where it has none. */
+  async state(file: File): Promise<PassiveState | undefined> {
+    const under = file.underlying, { active } = under
+    let stack: string
+    try { stack = Buffer.from(await under.node.getxattr(RECORD)).toString() } catch (e) {
+      if (isErrno(e, 'ENODATA') || isErrno(e, 'EOPNOTSUPP')) return undefined
+      throw e
+    }
+    const state = !active ? 'stopped' : active.error ? 'failed' : active.mount ? 'running' : 'starting'
+    return { stack, state, fids: active?.mount ? [...active.mount.fids()].length : 0, ...(active?.error ? { error: active.error.message } : {}) }
+  }
+
+  async #owned(file: File, { uid }: User, op: string): Promise<File> {
+    const under = file.underlying, attr = await under.node.getattr(Attrs.UID)
+    if (uid !== 0 && uid !== attr.uid) throw errno('EPERM', op, RECORD)
+    return under
+  }
+  #parse(text: string, under: File): Stack {
+    const layer = innermost(readLine(text), this.known), known = new Map([...this.known, [NODE, onto(under)]])
+    const refused = [...names(layer)].find((name) => this.known.has(name) && !this.rules.allow.includes(name))
+    if (refused !== undefined) throw errno('EPERM', `${refused} may not be started from a node: the server's owner would have to allow it`)
+    return checkStack(layer, known)
+  }
+
+  async #note(file: File): Promise<void> {
+    const { volume: { label }, qid: { path } } = file.node
+    let nodes = this.#nodes.get(label)
+    if (!nodes) this.#nodes.set(label, nodes = new Set())
+    file.recorded = true
+    if (nodes.has(path)) return
+    nodes.add(path)
+    this.#count++
+    await this.#save()
+  }
+  async #forget(file: File): Promise<void> {
+    const { volume: { label }, qid: { path } } = file.node, nodes = this.#nodes.get(label)
+    file.recorded = false
+    if (!nodes?.delete(path)) return
+    this.#count--
+    if (nodes.size === 0) this.#nodes.delete(label)
+    await this.#save()
+  }
+  /** Settles when what there is now is on disk. Those who come while one is being written share the next. */
+  #save(): Promise<void> {
+    if (this.#file === undefined) return Promise.resolve()
+    if (!this.#saving) return this.#saving = this.#write(this.#file).finally(() => { this.#saving = null })
+    return this.#again ??= this.#saving.catch(() => {}).then(() => {
+      this.#again = null
+      return this.#save()
+    })
+  }
+  async #write(file: string): Promise<void> {
+    const nodes = Object.fromEntries([...this.#nodes].map(([label, paths]) => [label, [...paths].map((path) => path.toString(16))]))
+    const handle = await open(`${file}.new`, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, 0o600)
+    try {
+      await handle.writeFile(JSON.stringify({ version: 1, nodes }) + '\n')
+      await handle.sync()
+    } finally { await handle.close() }
+    await rename(`${file}.new`, file)
+  }
+
+  /** Ends all. */
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#sweep)
+    for (const active of [...this.#active]) void this.#end(active)
+  }
+}
+
+/** What the underlying node is called in a stack. */
+const NODE = 'node'
+/** The same layers, the innermost with the node under it where it takes a child and names none. */
+function innermost(layer: Layer, known: ReadonlyMap<string, AnyFactory>): Layer {
+  const { children, name, at } = layer
+  if (children.length > 0) return { ...layer, children: children.map((child) => innermost(child, known)) }
+  return known.get(name)?.definition.children === 1 ? { ...layer, children: [{ name: NODE, at, words: [], children: [], closed: false }] } : layer
+}
+function* names({ name, children }: Layer): Generator<string> {
+  yield name
+  for (const child of children) yield* names(child)
+}
+
+/** The file itself, as a brick. It is held by who started this. */
+function onto(file: File): AnyFactory {
+  return translator({
+    name: NODE, about: 'The node that it is set on.', children: 0, options: {}, concurrent: true,
+    start: (): Translator => ({
+      name: NODE, attach: () => new UnderRoot(file.node, file), sync: () => file.mount.translator.sync(), close() {}, async [Symbol.asyncDispose]() {},
+    }),
+  }) as unknown as AnyFactory
+}
+/** A node below the file, from which nothing leads above that. */
+class Under extends ForwardNode<File> {
+  protected override wrap(child: Node): Node { return new Under(child, this.layer) }
+  override async parent(): Promise<Node> {
+    const { layer } = this, above = await this.child.parent(), { node } = layer
+    if (above.volume !== node.volume || above.qid.path !== node.qid.path) return this.wrap(above)
+    await above.close()
+    return new UnderRoot(node, layer)
+  }
+}
+/** The file itself, whose node is not ours to close. */
+class UnderRoot extends Under {
+  override async parent(): Promise<Node> { return new UnderRoot(this.child, this.layer) }
+  override close(): void {}
+}
+
+function parse(text: string, file: string): Map<string, Set<bigint>> {
+  const bad = (what: string) => new Error(`${file}: ${what}. Restore it, or remove it while the server is down: passive translators then sleep until they are set again.`)
+  let value: unknown
+  try { value = JSON.parse(text) } catch { throw bad('not JSON') }
+  const { version, nodes } = (value ?? {}) as { version?: unknown; nodes?: unknown }
+  if (version !== 1) throw bad(`version ${JSON.stringify(version)} is not 1`)
+  if (nodes === null || typeof nodes !== 'object') throw bad('no nodes')
+  return new Map(Object.entries(nodes).map(([label, paths]) => {
+    if (!Array.isArray(paths) || !paths.every((path) => typeof path === 'string' && /^[0-9a-f]{1,16}$/.test(path))) throw bad(`the nodes of ${label} are no numbers`)
+    return [label, new Set(paths.map((path: string) => BigInt(`0x${path}`)))]
+  }))
+}

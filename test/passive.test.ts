@@ -1,0 +1,266 @@
+// Passive translators over real sockets: recorded on nodes by clients, started by walks, stopped when idle, kept over restarts.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { XATTR_CREATE, XATTR_REPLACE } from 'ninep'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { PassiveRules } from '../server/passive.ts'
+import { serve } from '../server/server.ts'
+import type { Server, ServerConfig } from '../server/server.ts'
+import { parseStack } from '../server/stack.ts'
+import { getXattr, listing, ls, setXattr } from './wire/cases/common.ts'
+import { Raw } from './wire/raw.ts'
+import { Kept } from './wire/stand.ts'
+
+const RECORD = 'user.translator'
+const me = process.getuid!()
+
+async function serving(run: (server: Server, raw: Raw, log: Kept) => Promise<void>, stack = 'memory', config: Partial<ServerConfig> & { passive?: Partial<PassiveRules> } = {}): Promise<void> {
+  const log = new Kept(), server = await serve({ listen: ['tcp://127.0.0.1:0'], namespace: new Map([['/', parseStack(stack)]]), log, ...config })
+  const raw = await Raw.versioned(server.urls[0]!)
+  try {
+    await raw.attach(0)
+    await run(server, raw, log)
+    await raw.end()
+    assert.equal(log.bugs, [])
+  } finally {
+    raw.socket.destroy()
+    await server.stop()
+  }
+  assert.is(server.mounts.instances.count, 0, 'all were closed')
+}
+async function soon(what: string, holds: () => boolean): Promise<void> {
+  for (let i = 0; !holds(); i++) {
+    if (i > 2000) throw new Error(`${what}: not within 20 s`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+const record = (raw: Raw, name: string, text: string, flags = 0) => setXattr(raw, name, RECORD, Buffer.from(text), flags)
+const forget = (raw: Raw, name: string) => setXattr(raw, name, RECORD, new Uint8Array(0), XATTR_REPLACE)
+const names = async (raw: Raw, file: string) => (await getXattr(raw, file, '')).split('\0').filter(Boolean)
+function folder(): { path: string; end: () => void } {
+  const path = mkdtempSync(join(tmpdir(), 'ninefold-passive-'))
+  return { path, end: () => rmSync(path, { recursive: true }) }
+}
+
+const test = suite('passive')
+
+test('a record on a file: the first walk starts it over the file itself, and it is taken off again', () => serving(async ({ mounts }, raw) => {
+  await raw.file(0, 'f', 'Hurd!')
+  assert.is(await record(raw, 'f', 'rot13'), 'ok')
+  assert.equal([await getXattr(raw, 'f', RECORD), await names(raw, 'f')], ['rot13', []])
+  assert.equal(await mounts.recorded('/f'), { stack: 'rot13', state: 'running', fids: 0 })
+  assert.is(await raw.content(0, 'f'), 'Uheq!')
+  await raw.walk(0, 1, 'f')
+  assert.is((await raw.getattr(1)).size, 5)
+  await raw.open(1, 2)
+  await raw.write(1, 'Mach!')
+  await raw.clunk(1)
+  assert.is(await forget(raw, 'f'), 'ok')
+  assert.is(await raw.content(0, 'f'), 'Znpu!')
+  assert.is(await getXattr(raw, 'f', RECORD), 'errno 61')
+  assert.is(await mounts.recorded('/f'), undefined)
+  assert.is(mounts.passive.any, false)
+}))
+
+test('on a directory: all below is seen through it, and .. leads out', () => serving(async (_, raw) => {
+  await raw.mkdir(0, 'd')
+  await raw.walk(0, 1, 'd')
+  const number = (await raw.getattr(1)).qid.path
+  await raw.mkdir(1, 'e')
+  await raw.walk(1, 2, 'e')
+  await raw.file(2, 'f', 'Hurd!')
+  assert.is(await record(raw, 'd', 'rot13 shift=1'), 'ok')
+  assert.is(await raw.content(0, 'd', 'e', 'f'), 'Gtqc!')
+  assert.is(await raw.content(2, 'f'), 'Hurd!', 'who was there before is under it')
+  const { qids } = await raw.walk(0, 3, 'd', 'e', '..', '..')
+  assert.equal([qids[0]!.path, qids[2]!.path, qids[3]!.path], [number, number, (await raw.getattr(0)).qid.path])
+  assert.equal([await ls(raw, 'd'), await ls(raw, 'd', 'e')], [['e'], ['f']])
+  await raw.walk(0, 4, 'd', 'e')
+  assert.is(await raw.refused('Trenameat', { olddirfid: 4, oldname: 'f', newdirfid: 0, newname: 'f' }), 'EXDEV')
+  assert.is((await listing(raw, (await raw.walk(0, 5), await raw.open(5), 5))).find(({ name }) => name === 'd')!.qid.path, number)
+}))
+
+test('a stack that names what is under it needs no more; one over another file is not reached by the names of this one', () => serving(async ({ mounts }, raw) => {
+  await raw.file(0, 'f', 'text')
+  assert.is(await record(raw, 'f', 'rot13 | rot13 | node'), 'ok')
+  assert.is(await raw.content(0, 'f'), 'text')
+  assert.is(await record(raw, 'f', 'hello greetings'), 'ok')
+  assert.is(await raw.content(0, 'f'), 'greetings')
+  await raw.ok('Tunlinkat', { dirfid: 0, name: 'f', flags: 0 })
+  await raw.file(0, 'f', 'another')
+  assert.is(await raw.content(0, 'f'), 'another')
+  assert.is(mounts.passive.any, false, 'it went with its file')
+  await record(raw, 'f', 'rot13')
+  await raw.ok('Trenameat', { olddirfid: 0, oldname: 'f', newdirfid: 0, newname: 'g' })
+  assert.is(await raw.content(0, 'g'), 'nabgure', 'it moves with its file')
+  await raw.file(0, 'h', 'over')
+  await raw.ok('Trenameat', { olddirfid: 0, oldname: 'h', newdirfid: 0, newname: 'g' })
+  assert.equal([await raw.content(0, 'g'), mounts.passive.any], ['over', false])
+}))
+
+test('what may not be started, or does not read, is refused, and leaves nothing', () => serving(async ({ mounts }, raw) => {
+  await raw.file(0, 'f', 'text')
+  for (const [text, code] of [['posix /etc', 'EPERM'], ['memory', 'EPERM'], ['rot13 | memory', 'EPERM'], ['rot13 shift=99', 'EINVAL'], ['nothing', 'EINVAL'], ['rot13 |', 'EINVAL'], ['', 'EINVAL'], ['x'.repeat(5000), 'E2BIG']] as const) {
+    assert.is(await record(raw, 'f', text), code, text)
+  }
+  assert.is(mounts.passive.any, false)
+  assert.is(await record(raw, 'f', 'rot13', XATTR_REPLACE), 'ENODATA')
+  assert.is(mounts.passive.any, false)
+  assert.is(await record(raw, 'f', 'rot13', XATTR_CREATE), 'ok')
+  assert.is(await record(raw, 'f', 'rot13', XATTR_CREATE), 'EEXIST')
+  assert.is(await record(raw, '', 'rot13'), 'EBUSY', 'the root of a mount')
+  await raw.ok('Tsymlink', { dfid: 0, name: 'link', target: 'f', gid: 0 })
+  assert.is.not(await record(raw, 'link', 'rot13'), 'ok')
+}))
+
+test('the allow list of a config decides', () => serving(async (_, raw) => {
+  await raw.mkdir(0, 'd')
+  assert.is(await record(raw, 'd', 'rot13'), 'EPERM')
+  assert.is(await record(raw, 'd', 'memory'), 'ok')
+  await raw.walk(0, 1, 'd')
+  await raw.file(1, 'f', 'held')
+  assert.is(await raw.content(0, 'd', 'f'), 'held')
+  await raw.clunk(1)
+  // What would lose what it holds is not stopped for being idle.
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  assert.is(await raw.content(0, 'd', 'f'), 'held')
+}, 'memory', { passive: { allow: ['memory'], idle: 0.05 } }))
+
+test('others than the owner may neither see nor set it', async () => {
+  if (me !== 0) return
+  await serving(async ({ urls }, raw) => {
+    await raw.file(0, 'f', 'text', 0o666)
+    assert.is(await record(raw, 'f', 'rot13'), 'ok')
+    const other = await Raw.versioned(urls[0]!)
+    await other.attach(0, '', 1000)
+    assert.equal([await getXattr(other, 'f', RECORD), await record(other, 'f', 'hello'), await forget(other, 'f')], ['errno 1', 'EPERM', 'EPERM'])
+    assert.is(await other.content(0, 'f'), 'grkg', 'but he goes through it')
+    await other.file(0, 'own', 'text')
+    assert.is(await record(other, 'own', 'rot13'), 'ok')
+    assert.is(await raw.content(0, 'own'), 'grkg')
+    await other.end()
+  })
+})
+
+test('one that fails is an error on that node alone, tells why, is tried again later, and can be taken off', () => serving(async ({ mounts }, raw, log) => {
+  await raw.file(0, 'f', 'text')
+  await raw.file(0, 'g', 'text')
+  await raw.mkdir(0, 'd')
+  for (const name of ['f', 'd']) assert.is(await record(raw, name, 'posix /nowhere/at/all owner=none'), 'ok')
+  assert.is(await record(raw, 'g', 'rot13'), 'EPERM')
+  for (const name of ['f', 'd']) {
+    await raw.walk(0, 1, name)
+    assert.is((await raw.getattr(1)).qid.type, name === 'd' ? 0x80 : 0)
+    assert.is(await raw.refused('Tlopen', { fid: 1, flags: 0 }), 'EIO')
+    await raw.clunk(1)
+    const state = (await mounts.recorded(`/${name}`))!
+    assert.is(state.state, 'failed')
+    assert.match(state.error!, /there is no such directory/)
+  }
+  assert.is(await raw.content(0, 'g'), 'text')
+  assert.equal(await ls(raw), ['d', 'f', 'g'])
+  const tries = () => log.warnings.filter(({ message }) => message === 'a passive translator did not start').length
+  const before = tries()
+  for (let i = 0; i < 20; i++) await raw.walk(0, 10 + i, 'f')
+  assert.is(tries(), before, 'not at each walk')
+  for (let i = 0; tries() === before && i < 1000; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    await raw.walk(0, 2, 'f')
+    await raw.clunk(2)
+  }
+  assert.ok(tries() > before, 'again, after a while')
+  assert.is(await forget(raw, 'f'), 'ok')
+  assert.is(await raw.content(0, 'f'), 'text')
+}, 'memory', { passive: { allow: ['posix'] } }))
+
+test('many walks at once start one', () => serving(async ({ mounts }, raw) => {
+  await raw.mkdir(0, 'd')
+  await raw.mkdir(0, 'e')
+  await mounts.record('/d', 'rot13')
+  const before = mounts.instances.count
+  await Promise.all(Array.from({ length: 100 }, (_, i) => raw.walk(0, 100 + i, 'd')))
+  assert.is(mounts.instances.count, before + 2)
+  for (let i = 0; i < 100; i++) await raw.clunk(100 + i)
+}))
+
+test('one that nobody is in is stopped after a while, and starts again', () => serving(async ({ mounts }, raw) => {
+  await raw.file(0, 'f', 'text')
+  await record(raw, 'f', 'rot13')
+  await raw.walk(0, 1, 'f')
+  await raw.open(1)
+  const running = mounts.instances.count
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  assert.is(await raw.read(1), 'grkg', 'who is in it keeps it')
+  assert.is(mounts.instances.count, running)
+  await raw.clunk(1)
+  await soon('it is stopped', () => mounts.instances.count < running)
+  assert.is((await mounts.recorded('/f'))!.state, 'stopped')
+  assert.is(await raw.content(0, 'f'), 'grkg')
+}, 'memory', { passive: { idle: 0.05 } }))
+
+test('it is there again after a restart, but where a copy was made beside the server', async () => {
+  const { path, end } = folder(), state = join(path, 'state')
+  const posix = `posix ${path} owner=none`
+  try {
+    await serving(async ({ mounts }, raw) => {
+      await raw.file(0, 'f', 'text')
+      if (await record(raw, 'f', 'rot13') === 'EOPNOTSUPP') return
+      assert.is(await raw.content(0, 'f'), 'grkg')
+      await raw.file(0, 'g', 'text')
+      await mounts.record('/g', 'hello')
+    }, posix, { state })
+    writeFileSync(join(path, 'stray'), 'text')
+    const { version } = JSON.parse(readFileSync(join(state, 'passive.json'), 'utf8')) as { version: number }
+    assert.is(version, 1)
+    await serving(async ({ mounts }, raw) => {
+      assert.equal(await mounts.recorded('/f'), { stack: 'rot13', state: 'stopped', fids: 0 })
+      assert.equal([await raw.content(0, 'f'), await raw.content(0, 'g'), await raw.content(0, 'stray')], ['grkg', 'Hello, world!\n', 'text'])
+      assert.is(await forget(raw, 'g'), 'ok')
+    }, posix, { state })
+    await serving(async (_, raw) => {
+      assert.equal([await raw.content(0, 'f'), await raw.content(0, 'g')], ['grkg', 'text'])
+    }, posix, { state })
+    for (const text of ['', '[]', '{"version":2}', '{"version":1,"nodes":{"x":["zz"]}}']) {
+      writeFileSync(join(state, 'passive.json'), text)
+      assert.match(String(await serving(async () => {}, posix, { state }).catch((e: Error) => e)), /passive\.json: .*Restore it, or remove it/)
+    }
+  } finally { end() }
+})
+
+test('a mount goes with those in it that nobody uses, and by force with those somebody does', () => serving(async ({ mounts }, raw) => {
+  await mounts.set('/m', parseStack('memory'))
+  await raw.walk(0, 1, 'm')
+  await raw.file(1, 'f', 'text')
+  await raw.clunk(1)
+  await mounts.record('/m/f', 'rot13')
+  assert.is(await raw.content(0, 'm', 'f'), 'grkg')
+  await mounts.remove('/m')
+  await mounts.set('/m', parseStack('memory'))
+  await raw.walk(0, 1, 'm')
+  await raw.file(1, 'f', 'text')
+  await mounts.record('/m/f', 'rot13')
+  await raw.walk(1, 2, 'f')
+  await raw.open(2)
+  await raw.clunk(1)
+  assert.match(String(await mounts.remove('/m').catch((e: Error) => e)), /EBUSY/)
+  await mounts.set('/m', parseStack('rot13 | memory'))
+  assert.is(await raw.read(2), 'grkg')
+  await mounts.remove('/m', { force: true })
+  assert.is(await raw.read(2), 'grkg', 'it is not in what was removed')
+  await raw.clunk(2)
+  await soon('what left has ended', () => mounts.list().length === 1)
+  await mounts.set('/m', parseStack('memory'))
+  await raw.walk(0, 1, 'm')
+  await raw.file(1, 'f', 'text')
+  await mounts.record('/m/f', 'rot13')
+  await raw.walk(1, 2, 'f')
+  await raw.open(2)
+  await mounts.remove('/m', { force: true })
+  assert.is(await raw.refused('Tread', { fid: 2, offset: 0, count: 9 }), 'ENXIO')
+  await raw.clunk(1, 2)
+}, 'memory', { passive: { idle: 0.05 } }))
+
+test.run()
