@@ -11,9 +11,10 @@ export class Gate {
   readonly users = new UserDatabase()
   /** Asked how owners are called: apart, so that who has files of many owners keeps nobody from coming in. */
   readonly names = new UserDatabase()
-  #points: { readonly prefix: string; readonly rules: AttachRules }[]
-  /** rules: by path of the namespace; an attach goes by the longest that its names lie at or below, else by the defaults. */
-  constructor(rules: ReadonlyMap<string, AttachRules>) {
+  #points: { readonly prefix: string; readonly rules: AttachRules }[] = []
+  constructor(rules: ReadonlyMap<string, AttachRules>) { this.change(rules) }
+  /** rules: by path of the namespace; an attach goes by the longest that its names lie at or below, else by the defaults. Who has come in stays. */
+  change(rules: ReadonlyMap<string, AttachRules>): void {
     const all = new Map(rules)
     if (!all.has('/')) all.set('/', attachRules())
     this.#points = [...all].map(([path, rules]) => ({ prefix: path.endsWith('/') ? path : path + '/', rules }))

@@ -13,6 +13,7 @@ import type { Log } from '../translators/options.ts'
 import type { Translator } from '../translators/translator.ts'
 import { Instance, Instances, allOf } from './instances.ts'
 import type { Plan } from './instances.ts'
+import { ends } from './ends.ts'
 import type { Identity } from './identity.ts'
 import { Namespace, split } from './namespace.ts'
 import type { Mount } from './namespace.ts'
@@ -75,6 +76,8 @@ interface Entry { readonly mount: Mount; readonly top: Instance; readonly since:
 
 /** How long a start may take unless told, seconds. */
 const TIMEOUT = 30
+/** Changes wait while more than these are still to be ended for the ones before. */
+const MOST = 32
 /** How long what is at work in a translator that is sent away by force may take, milliseconds. */
 const GRACE = 1000
 
@@ -139,7 +142,7 @@ export class Mounts {
    * Makes the tree what a config says: `before` are the paths that the one before it had. What was mounted since by `set`, at other paths, stays. What
    * leaves serves the fids that it has.
    */
-  async apply(config: ReadonlyMap<string, Stack>, before: Iterable<string> = this.#entries.keys(), how: How = {}): Promise<Applied> {
+  async apply(config: ReadonlyMap<string, Stack>, before: Iterable<string>, how: How = {}): Promise<Applied> {
     return this.#alone(() => {
       const changes = new Map<string, Stack | null>([...config].map(([path, stack]) => [normalized(path), stack]))
       for (const path of before) if (!changes.has(normalized(path)) && this.#entries.has(normalized(path))) changes.set(normalized(path), null)
@@ -199,7 +202,7 @@ export class Mounts {
     throw errno('ENOENT', `/${names.join('/')}: nothing is mounted there, or above`)
   }
   #alone<T>(f: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(f)
+    const mine = this.#turn.then(() => until(() => ends.count < MOST, TIMEOUT)).then(f)
     this.#turn = mine.catch(() => {})
     return mine
   }

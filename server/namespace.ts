@@ -11,6 +11,7 @@ import type { Awaitable, Node, Translator, Volume } from '../translators/transla
 import type { Fid } from './fid.ts'
 import { drive, get } from './drive.ts'
 import type { Steps } from './drive.ts'
+import { ends } from './ends.ts'
 import { Gone, gone } from './gone.ts'
 import type { Identity } from './identity.ts'
 import { ordered } from './order.ts'
@@ -213,9 +214,11 @@ export class Mount {
     return this.#ending ??= (async () => {
       const failures: unknown[] = []
       await Promise.race([this.closing.idle(), ...late ? [late] : []])
+      const done = await ends.begin()
       for (const step of [() => this.translator.sync(), () => this.translator.close()]) {
         try { await step() } catch (e) { failures.push(e) }
       }
+      done()
       for (const volume of this.#volumes) this.identity.letGo(volume)
       this.#end()
       if (failures.length) throw failures[0]

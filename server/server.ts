@@ -17,6 +17,8 @@ import { listen, parseListen } from './listen.ts'
 import type { Listener } from './listen.ts'
 import { LockTable } from './locks.ts'
 import { Mounts } from './mounts.ts'
+import type { Applied } from './mounts.ts'
+import { defaultRules } from './passive.ts'
 import type { PassiveRules } from './passive.ts'
 import { inheritedPeer, mayClaim, peerOf } from './peer.ts'
 import type { Peer } from './peer.ts'
@@ -45,6 +47,9 @@ export interface ServerConfig {
   readonly log?: Log
 }
 
+/** What of a config can change while the server runs. */
+export interface Changed extends Pick<ServerConfig, 'attach' | 'limits' | 'passive'> { readonly namespace: ReadonlyMap<string, Stack> }
+
 export interface Server extends AsyncDisposable {
   /** Where it is reached, in the order of `listen`. */
   readonly urls: readonly string[]
@@ -54,6 +59,11 @@ export interface Server extends AsyncDisposable {
   readonly held: number
   /** What is mounted, and how to change it. */
   readonly mounts: Mounts
+  /**
+   * Makes it what a changed config says, all or nothing: see Mounts.apply. Addresses and the state folder stay as they are; rules and limits hold for
+   * who comes from then on. Throws an Error that says what is wrong.
+   */
+  apply(config: Changed): Promise<Applied>
   /** Accepts no more, answers what was accepted, ends all connections, syncs and closes all translators. */
   stop(): Promise<void>
   /** Ends all connections at once, whatever is under way: then stop() has nothing to wait for. */
@@ -78,7 +88,7 @@ export async function serve(config: ServerConfig): Promise<Server> {
     const identity = new Identity(config.state)
     starting = true                                       // from here it closes them itself
     mounts = await Mounts.start(config.namespace, identity, log, config)
-    const running = new Running(mounts, new Gate(attach), limits, log, listeners)
+    const running = new Running(mounts, [...config.namespace.keys()], new Gate(attach), { ...limits }, log, listeners)
     for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url), (err) => running.failed(url, err)))
     return running
   } catch (e) {
@@ -115,11 +125,24 @@ class Running implements Server {
   /** Turned away: they are read until they close, or what they said would turn the end into a reset. */
   #leaving = new Set<Socket>()
   #looks: NodeJS.Timeout
-  constructor(readonly mounts: Mounts, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
+  /** Those that the config names: what else is mounted came by settrans. */
+  #paths: Iterable<string>
+  constructor(readonly mounts: Mounts, paths: Iterable<string>, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
+    this.#paths = paths
     const watch = this.#watch = new Watch(limits, pinnedBytes), repeats = this.#repeats = new Repeats(log)
     this.#shared = { namespace: mounts.namespace, passive: mounts.passive, locks: new LockTable(), gate, limits, log, work: new Work(), watch, repeats, later: (session) => this.#finishLater(session) }
     const shortest = Math.min(limits['version-timeout'], limits['frame-timeout'], limits['send-timeout'])
     this.#looks = setInterval(() => this.#look(), Math.min(LOOK, shortest * 250)).unref()
+  }
+
+  async apply({ namespace, attach = new Map(), limits, passive }: Changed): Promise<Applied> {
+    for (const { url } of this.listeners) mayListen(url, attach)
+    const applied = await this.mounts.apply(namespace, this.#paths)
+    this.#paths = [...namespace.keys()]
+    this.#shared.gate.change(attach)
+    this.mounts.passive.rules = { ...defaultRules, ...passive }
+    Object.assign(this.limits, fitting({ ...defaultLimits, ...limits }, limits?.connections, this.log))
+    return applied
   }
 
   get urls(): readonly string[] { return this.listeners.map(({ url }) => url) }

@@ -1,8 +1,10 @@
 // The tree while it changes: mounts that come, go and are exchanged under clients that are in them.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { isErrno } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -12,6 +14,7 @@ import { parseStack } from '../server/stack.ts'
 import type { Stack } from '../server/stack.ts'
 import { translators } from '../server/translators.ts'
 import type { AnyFactory } from '../server/translators.ts'
+import { attachRules } from '../server/users.ts'
 import { ForwardTranslator } from '../translators/forward.ts'
 import { memory } from '../translators/memory/memory.ts'
 import { duration, int, text, translator } from '../translators/options.ts'
@@ -67,8 +70,8 @@ async function soon(what: string, holds: () => boolean): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }
-function folder(): { path: string; end: () => void } {
-  const path = mkdtempSync(join(tmpdir(), 'ninefold-namespace-'))
+function folder(under = tmpdir()): { path: string; end: () => void } {
+  const path = mkdtempSync(join(under, 'ninefold-namespace-'))
   return { path, end: () => rmSync(path, { recursive: true }) }
 }
 const states = (server: Server) => server.mounts.list().map(({ path, state }) => `${path} ${state}`)
@@ -272,6 +275,87 @@ test('one that does not start changes nothing, and says why', () => serving({ '/
   assert.equal(seen, ['start a', 'start late', 'close late'])
 }))
 
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+const load = suite('under load')
+
+load('2 000 swaps while clients walk, read and write: no call fails but by what it asks for, and nothing is left', async () => {
+  const { path, end } = folder(existsSync('/dev/shm') ? '/dev/shm' : tmpdir())   // each end syncs its disk
+  try {
+    writeFileSync(join(path, 'f'), 'Hurd!')
+    await serving({ '/': 'memory', '/v': `posix ${path} owner=none`, '/m': 'memory' }, async (server) => {
+      const { mounts } = server, clients = await Promise.all(Array.from({ length: 4 }, () => Raw.versioned(server.urls[0]!)))
+      for (const client of clients) await client.attach(0)
+      const swap = async (i: number) => {
+        await mounts.set('/v', stack(`rot13 shift=${1 + i % 25} | posix ${path} owner=none${i % 7 === 0 ? ' devices=on' : ''}`))
+        if (i % 3 === 0) await mounts.set('/m', stack(`memory mode=${i % 2 ? '0700' : '0755'}`))
+        if (i % 10 === 0) await mounts.set('/x/y', stack('memory'))
+        if (i % 10 === 5) await mounts.remove('/x/y', { force: true })
+      }
+      let running = true, rounds = 0, number: bigint | undefined
+      const work = clients.map(async (client, c) => {
+        while (running) {
+          const { qids } = await client.walk(0, 1, 'v', 'f')
+          assert.is(qids.length, 2)
+          assert.is(qids[1]!.path, number ??= qids[1]!.path, 'one number for one file')
+          await client.open(1)
+          assert.is((await client.read(1)).length, 5)
+          await client.walk(0, 2, 'm')
+          assert.is(await client.outcome('Tmkdir', { dfid: 2, name: `d${c}`, mode: 0o755, gid: 0 }) === 'ENXIO', false)
+          await client.clunk(1, 2)
+          rounds++
+        }
+      })
+      const settled = async () => {
+        await soon('what left has ended', () => mounts.list().every(({ state }) => state === 'running'))
+        for (let i = 0; i < 3; i++) { collect(); await new Promise((resolve) => setTimeout(resolve, 20)) }
+        return { descriptors: readdirSync('/proc/self/fd').length, instances: mounts.instances.count, heap: process.memoryUsage().heapUsed }
+      }
+      const worked = Promise.all(work).finally(() => { running = false })
+      worked.catch(() => {})
+      for (let i = 0; i < 200; i++) await swap(i)
+      const before = await settled()
+      for (let i = 200; i < 2200; i++) await swap(i)
+      assert.ok(rounds > 20, `${rounds} rounds of the clients`)
+      running = false
+      await worked
+      const after = await settled()
+      assert.ok(Math.abs(after.instances - before.instances) <= 2, `${before.instances} instances, then ${after.instances}`)
+      assert.ok(after.descriptors - before.descriptors <= 8, `${before.descriptors} descriptors, then ${after.descriptors}`)
+      assert.ok(after.heap - before.heap < 8e6, `${before.heap} bytes, then ${after.heap}`)
+      for (const client of clients) await client.end()
+    })
+  } finally { end() }
+})
+
+load('a walk costs no more among a thousand mounts than among ten', () => serving({ '/': 'memory', '/d/e/f': 'memory' }, async ({ mounts }, raw) => {
+  await raw.walk(0, 1, 'd', 'e', 'f')
+  for (const name of ['g', 'h']) await raw.mkdir(1, name)
+  const { namespace } = mounts
+  const cost = () => {
+    const began = process.cpuUsage()
+    for (let i = 0; i < 20_000; i++) {
+      let file = namespace.root.file.retain()
+      for (const name of ['d', 'e', 'f', 'g', '..', '..', '..', '..']) {
+        const next = namespace.step(file, name) as typeof file
+        file.release()
+        file = next
+      }
+      file.release()
+    }
+    const { user } = process.cpuUsage(began)
+    return user
+  }
+  const least = () => Math.min(...Array.from({ length: 5 }, cost))
+  for (let i = 0; i < 10; i++) await mounts.set(`/d/e/m${i}`, stack('null'))
+  const few = least()
+  await mounts.apply(new Map(Array.from({ length: 1000 }, (_, i) => [`/d/e/m${i}`, stack('null')])), [])
+  assert.is((await ls(raw, 'd', 'e')).length, 1001)
+  const many = least()
+  assert.ok(many < 5 * few,          // a hundred times, if it went by their number
+    `${few} us among ten, ${many} among a thousand`)
+}))
+
 const exclusive = suite('exclusive')
 
 exclusive('one that needs what another mount has is refused, and told who has it', () => serving({ '/': 'memory', '/v': 'rot13 | vault a' }, async ({ mounts }, raw) => {
@@ -328,7 +412,7 @@ exclusive('by force, who is in it is cut off', () => serving({ '/': 'memory', '/
   await raw.clunk(1, 2)
 }))
 exclusive('it moves to another path with a config', () => serving({ '/': 'memory', '/v': 'vault a' }, async ({ mounts }, raw) => {
-  assert.equal(await mounts.apply(stacks({ '/': 'memory', '/w': 'vault a' })), { kept: ['/'], changed: [], started: ['/w'], replaced: [], removed: ['/v'] })
+  assert.equal(await mounts.apply(stacks({ '/': 'memory', '/w': 'vault a' }), ['/', '/v']), { kept: ['/'], changed: [], started: ['/w'], replaced: [], removed: ['/v'] })
   assert.equal([seen, await ls(raw)], [['start a', 'close a', 'start a'], ['w']])
 }))
 
@@ -359,11 +443,30 @@ config('one that is wrong in a part changes no part', () => serving({ '/': 'memo
     [{ '/': 'memory size=5MiB', '/a': 'vault a size=100', '/b': 'vault b' }, /too large/],
     [{ '/': 'memory', '/x': 'vault y', '/y': 'vault y' }, /vault:y is wanted by/],
   ] as const) {
-    assert.match((await refusal(mounts.apply(stacks(lines)))).message, says)
+    assert.match((await refusal(mounts.apply(stacks(lines), ['/', '/a']))).message, says)
     assert.equal(states(server), before)
     assert.equal(mounts.list().map(({ stack }) => stack), ['memory', 'vault a size=2'])
     assert.equal(await ls(raw), ['a', 'file'])
   }
+}))
+config('its rules hold for who comes from then on', () => serving({ '/': 'memory', '/a': 'vault a' }, async (server, raw) => {
+  await server.mounts.set('/live', stack('memory'))
+  const { replaced, removed } = await server.apply({ namespace: stacks({ '/': 'memory', '/a': 'vault b' }), attach: new Map([['/', attachRules({ 'read-only': true })]]), limits: { handles: 16 } })
+  assert.equal([replaced, removed, await ls(raw)], [['/a'], [], ['a', 'live']])
+  await raw.file(0, 'f')
+  const late = await Raw.versioned(server.urls[0]!)
+  await late.attach(0)
+  assert.is(await late.refused('Tmkdir', { dfid: 0, name: 'd', mode: 0o755, gid: 0 }), 'EROFS')
+  for (let i = 1; i <= 16; i++) { await late.walk(0, i); await late.open(i) }
+  await late.walk(0, 17)
+  assert.is(await late.refused('Tlopen', { fid: 17, flags: 0 }), 'EMFILE')
+  await late.end()
+  assert.equal((await server.apply({ namespace: stacks({ '/': 'memory' }) })).removed, ['/a'])
+  assert.equal(await ls(raw), ['f', 'live'])
+  const { message } = await refusal(server.apply({ namespace: stacks({ '/': 'memory', '/x': 'vault x fail=sorry' }), attach: new Map([['/', attachRules({ squash: 'all' })]]) }))
+  assert.match(message, /sorry/)
+  await raw.attach(40)
+  await raw.mkdir(40, 'by me')
 }))
 config('a layer takes other options where it can, and says which where it can not', () => serving({ '/': 'memory', '/r': 'rot13 | memory size=1MiB' }, async ({ mounts }, raw) => {
   await raw.walk(0, 1, 'r')
@@ -380,5 +483,6 @@ config('a layer takes other options where it can, and says which where it can no
 }))
 
 test.run()
+load.run()
 exclusive.run()
 config.run()
