@@ -49,6 +49,7 @@ async function shown(at: Translator | Node, all = false): Promise<string[]> {
     else found.push(`${name}=${child.qid.type === 2 ? `-> ${await child.readlink()}` : await read(child)}`)
     await child.close()
   }
+  if (node !== at) await node.close()
   return found
 }
 
@@ -89,10 +90,11 @@ test('what is copied keeps its number, owner, mode, times, attributes, ACL, hole
   await f.setxattr('system.posix_acl_access', acl, 0)
   const want = await readAll(await f.open(O.RDONLY))
   await using layer = await union({}, await memory({}), lower)
-  const root = await layer.attach(''), node = await root.walk('f'), reader = await node.open(O.RDONLY), before = await stat(node)
+  const root = await layer.attach(''), node = await root.walk('f'), reader = await node.open(O.RDONLY), before = await stat(node), { mtime } = await stat(root)
   same((await reader.read(new Uint8Array(3), 0)), text('xxx'))
   const writer = await (await root.walk('f')).open(O.RDWR)
   const after = await stat(node)
+  assert.equal((await stat(root)).mtime, mtime)
   assert.equal([after.qid.path, after.mode, after.uid, after.gid, after.mtime, after.size, after.gen, after.nlink], [before.qid.path, before.mode, 5, 6, { sec: 100, nsec: 5 }, before.size, before.gen, 1])
   assert.ok(after.blocks * 512 < 1_000_000, `${after.blocks}`)
   assert.is.not(node.qid.version, before.qid.version)
@@ -142,6 +144,30 @@ test('what was removed stays so: a name made again, as a directory too, shows no
   await fails('ENOENT', () => low.create('x', O.RDWR, 0o644, owner))
   assert.ok(await has(await children[1].attach(''), 'low'))
   await layer.close()
+})
+test('a directory that replaces one emptied by removals is not merged with what was hidden there', async () => {
+  const { layer, root } = await three()
+  const low = await root.walk('low')
+  for (const name of await ls(low)) await low.unlinkat(name, 0)
+  await low.close()
+  const own = await mkdir(root, 'own'), inside = await file(own, 'inside', 'i')
+  await inside.close()
+  await own.close()
+  await root.renameat('own', root, 'low')
+  assert.equal(await shown(await root.walk('low')), ['inside=i'])
+  await layer.close()
+})
+test('of two who take one name at once one succeeds', async () => {
+  const lower = await memory({}), below = await lower.attach('')
+  for (let i = 0; i < 40; i++) await file(below, `f${i}`, `${i}`)
+  await using layer = await union({}, await memory({}), lower)
+  const root = await layer.attach('')
+  for (let i = 0; i < 40; i++) {
+    const name = `f${i}`, calls = [() => root.unlinkat(name, 0), () => root.renameat(name, root, `g${i}`), () => root.unlinkat(name, 0)]
+    const done = await Promise.all((i % 2 ? calls : calls.reverse()).map((call) => outcome(call)))
+    assert.equal(done.map((e) => e?.code ?? 'done').sort(), ['ENOENT', 'ENOENT', 'done'], name)
+    assert.is(await has(root, name), false)
+  }
 })
 test('a directory of a child that is read can\'t be renamed: EXDEV, as where it is another device', async () => {
   const { layer, root } = await three()
@@ -260,6 +286,11 @@ test('many at once: each file is copied one time, and none that was removed come
   assert.equal(await ls(root), Array.from({ length: 30 }, (_, i) => i).filter((i) => i % 3).map((i) => `${i % 3 === 1 ? 'g' : 'f'}${i}`).sort())
 })
 
+/** f with the node of a path, which is closed after: what is held is remembered, and what is remembered is not looked up. */
+async function on<T>(at: Translator, path: string, f: (node: Node) => T | Promise<T>): Promise<T> {
+  const node = await find(at, path)
+  try { return await f(node) } finally { await node.close() }
+}
 /** Does the same on both, and what one refuses the other does. */
 async function alike(seed: number, steps: number): Promise<void> {
   const below = dice(seed), pick = <T>(list: readonly T[]): T => list[below(list.length)]!
@@ -276,7 +307,8 @@ async function alike(seed: number, steps: number): Promise<void> {
     if (await outcome(() => root.walk('d'))) await file(root, 'd', 'd')
   }
   for (const [i, lower] of lowers.entries()) { await fill(lower, i); await fill(plain, i) }
-  await using layer = await union({}, await memory({}), ...lowers)
+  const upper = await memory({})
+  await using layer = await union({}, upper, ...lowers)
   const both = [layer, plain] as const
   const story: string[] = []
   const path = () => `${pick(dirs)}/${pick(names)}`
@@ -285,18 +317,18 @@ async function alike(seed: number, steps: number): Promise<void> {
     const one = path(), two = path(), [dir, name] = split(one), [dir2, name2] = split(two), content = text(`${i}`.repeat(1 + below(3))), mode = 0o600 + below(64)
     const op = pick<readonly [string, (at: Translator) => Promise<unknown>]>([
       ['put', (at) => put(at, one, content)],
-      ['append', async (at) => { await using h = await (await find(at, one)).open(O.RDWR | O.APPEND); await h.write(content, 0) }],
-      ['mkdir', async (at) => (await find(at, dir)).mkdir(name, 0o755, owner)],
-      ['symlink', async (at) => (await find(at, dir)).symlink(name, two, owner)],
-      ['unlink', async (at) => (await find(at, dir)).unlinkat(name, 0)],
-      ['unlink', async (at) => (await find(at, dir)).unlinkat(name, 0)],
-      ['rmdir', async (at) => (await find(at, dir)).unlinkat(name, AT_REMOVEDIR)],
-      ['rename', async (at) => (await find(at, dir)).renameat(name, await find(at, dir2), name2)],
-      ['rename', async (at) => (await find(at, dir)).renameat(name, await find(at, dir2), name2)],
-      ['link', async (at) => (await find(at, dir)).link(await find(at, two), name)],
-      ['chmod', async (at) => (await find(at, one)).setattr({ mode })],
-      ['truncate', async (at) => (await find(at, one)).setattr({ size: i % 5 })],
-      ['xattr', async (at) => (await find(at, one)).setxattr('user.x', content, 0)],
+      ['append', (at) => on(at, one, async (node) => { await using h = await node.open(O.RDWR | O.APPEND); await h.write(content, 0) })],
+      ['mkdir', (at) => on(at, dir, async (node) => (await node.mkdir(name, 0o755, owner)).close())],
+      ['symlink', (at) => on(at, dir, async (node) => (await node.symlink(name, two, owner)).close())],
+      ['unlink', (at) => on(at, dir, (node) => node.unlinkat(name, 0))],
+      ['unlink', (at) => on(at, dir, (node) => node.unlinkat(name, 0))],
+      ['rmdir', (at) => on(at, dir, (node) => node.unlinkat(name, AT_REMOVEDIR))],
+      ['rename', (at) => on(at, dir, (from) => on(at, dir2, (to) => from.renameat(name, to, name2)))],
+      ['rename', (at) => on(at, dir, (from) => on(at, dir2, (to) => from.renameat(name, to, name2)))],
+      ['link', (at) => on(at, dir, (to) => on(at, two, (node) => to.link(node, name)))],
+      ['chmod', (at) => on(at, one, (node) => node.setattr({ mode }))],
+      ['truncate', (at) => on(at, one, (node) => node.setattr({ size: i % 5 }))],
+      ['xattr', (at) => on(at, one, (node) => node.setxattr('user.x', content, 0))],
     ])
     story.push(`${op[0]} ${one} ${two}`)
     const got = await outcome(() => op[1](layer))
@@ -318,6 +350,8 @@ async function alike(seed: number, steps: number): Promise<void> {
     }
   }
   await tree(plain, '')
+  // What one that starts over the same children shows: nothing was but in memory.
+  assert.equal(await shown(await union({}, upper, ...lowers)), await shown(plain), `seed ${seed}, started anew`)
   await plain.close()
 }
 for (const seed of [1, 2, 3, 4, 5, 6]) test(`does what one plain tree with the same content does, ${seed}`, () => alike(seed, 600))

@@ -116,8 +116,12 @@ async function publish(place: Place, work: Node, name: string, node: Node): Prom
 
 /** The directory for copies, made or emptied. */
 async function workOf(union: Union): Promise<Node> {
-  const root = union.root.upper!
-  try { return await root.mkdir(WORK, 0o700, owner) } catch (e) { if (!isErrno(e, 'EEXIST')) throw e }
+  const root = union.root.upper!, { mtime } = await root.getattr(Attrs.MTIME)
+  try {
+    const made = await root.mkdir(WORK, 0o700, owner)
+    await root.setattr({ mtime })
+    return made
+  } catch (e) { if (!isErrno(e, 'EEXIST')) throw e }
   const work = await root.walk(WORK), names: string[] = []
   await using handle = await work.open(O.RDONLY)
   await handle.readdir(0n, { add: (_path, _type, _cookie, name) => { names.push(typeof name === 'string' ? name : Buffer.from(name).toString()); return true } }, 0)
