@@ -8,6 +8,7 @@ export const rot13 = translator({
   about: 'Rotate the letters of every file; a lesson in layering, not a cipher.',
   children: 1,
   confined: true,
+  concurrent: true,
   options: { shift: int({ about: 'places to rotate by', min: 1, max: 25, default: 13 }) },
   start: (options, [child]) => new ForwardTranslator('rot13', child, (root) => new RotNode(root, options)),
 })
