@@ -251,18 +251,20 @@ export class File implements AsyncDisposable {
   async renameat(name: string, dir: File, newName: string): Promise<void> {
     await this.client.rpc('Trenameat', { olddirfid: this.fid, oldname: name, newdirfid: dir.fid, newname: newName }).catch(async (error) => {
       if (!isErrno(error, 'EOPNOTSUPP')) throw error
-      await using file = await this.walk(name)             // an old server
-      await file.rename(dir, newName)
+      const file = await this.walk(name)                   // an old server
+      await file.#ended(() => file.rename(dir, newName))
     })
   }
   /** flags: AT_REMOVEDIR for a directory, else 0. */
   async unlinkat(name: string, flags = 0): Promise<void> {
     await this.client.rpc('Tunlinkat', { dirfid: this.fid, name, flags }).catch(async (error) => {
       if (!isErrno(error, 'EOPNOTSUPP')) throw error
-      await using file = await this.walk(name)             // an old server, whose Tremove takes either
+      const file = await this.walk(name)                   // an old server, whose Tremove takes either
       const isDir = (file.qid.type & QT.DIR) !== 0
-      if (isDir !== ((flags & AT_REMOVEDIR) !== 0)) throw errno(isDir ? 'EISDIR' : 'ENOTDIR', 'unlinkat', name)
-      await file.remove()
+      await file.#ended(async () => {
+        if (isDir !== ((flags & AT_REMOVEDIR) !== 0)) throw errno(isDir ? 'EISDIR' : 'ENOTDIR', 'unlinkat', name)
+        await file.remove()
+      })
     })
   }
 
@@ -276,11 +278,13 @@ export class File implements AsyncDisposable {
       this.client.freeFid(fid)
       throw error
     }
-    await using value = new File(this.client, fid, this.qid)
-    if (size > XATTR_MOST) throw errno('E2BIG', 'getxattr', name)
-    const bytes = await value.read(0, size)
-    if (bytes.length < size) throw errno('EIO', 'getxattr', name)
-    return bytes
+    const value = new File(this.client, fid, this.qid)
+    return value.#ended(async () => {
+      if (size > XATTR_MOST) throw errno('E2BIG', 'getxattr', name)
+      const bytes = await value.read(0, size)
+      if (bytes.length < size) throw errno('EIO', 'getxattr', name)
+      return bytes
+    })
   }
   async listxattr(): Promise<string[]> {
     const list = await this.getxattr('')
@@ -295,14 +299,10 @@ export class File implements AsyncDisposable {
   /** flags: XATTR_CREATE, XATTR_REPLACE or 0. Most of its errors come when all is said: E2BIG ENOSPC EEXIST ENODATA EOPNOTSUPP */
   async setxattr(name: string, value: Uint8Array, flags = 0): Promise<void> {
     const target = await this.clone()
-    try {
+    await target.#ended(async () => {
       await this.client.rpc('Txattrcreate', { fid: target.fid, name, attrSize: value.length, flags })
       await target.write(value, 0)
-    } catch (error) {
-      await target.#giveUp()
-      throw error
-    }
-    await target.clunk()
+    })
   }
   /** ENODATA */
   removexattr(name: string): Promise<void> { return this.setxattr(name, new Uint8Array(0), XATTR_REPLACE) }
@@ -326,6 +326,16 @@ export class File implements AsyncDisposable {
     } finally {
       this.client.freeFid(fid)                             // an Rlerror frees it too
     }
+  }
+  /** What `work` gives, and then clunk(). Of two errors the first is told. */
+  async #ended<T>(work: () => Promise<T>): Promise<T> {
+    let result: T
+    try { result = await work() } catch (error) {
+      await this.#giveUp()
+      throw error
+    }
+    await this.clunk()
+    return result
   }
   /** clunk(), where another error is to be told. */
   async #giveUp(): Promise<void> { await this.clunk().catch(() => {}) }

@@ -289,6 +289,22 @@ scripted('an attribute that claims 4 GiB is not believed', async () => {
   await client.close()
 })
 
+scripted('of two errors, one of the work and one of the clunk behind it, the first is told', async () => {
+  const { client, peer, file } = await opened()
+  const refuse = async (ecode: number) => peer.send('Rlerror', (await peer.next()).tag, { ecode })
+  const getting = file.getxattr('user.a')
+  peer.send('Rxattrwalk', (await peer.next()).tag, { size: 5 })
+  await refuse(errnos.EACCES)
+  await refuse(errnos.EBADF)
+  await fails('EACCES', /read/, getting)
+  const removing = file.unlinkat('f', AT_REMOVEDIR)
+  await refuse(errnos.EOPNOTSUPP)
+  peer.send('Rwalk', (await peer.next()).tag, { qids: [{ type: 0, version: 0, path: 2n }] })
+  await refuse(errnos.EIO)
+  await fails('ENOTDIR', /unlinkat/, removing)
+  await client.close()
+})
+
 scripted('an old server, without Trenameat and Tunlinkat, renames and removes all the same', async () => {
   const { client, peer, root } = await opened()
   const unsupported = async () => peer.send('Rlerror', (await peer.next()).tag, { ecode: errnos.EOPNOTSUPP })

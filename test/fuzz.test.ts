@@ -12,6 +12,7 @@ import * as assert from 'uvu/assert'
 import { dice } from './dice.ts'
 import { Grammar } from './fuzz/grammar.ts'
 import { Ledger } from './fuzz/ledger.ts'
+import { against } from './fuzz/liar.ts'
 import { run } from './fuzz/rounds.ts'
 import { stacks } from './fuzz/serve.ts'
 import { about, read, replay, write } from './fuzz/transcript.ts'
@@ -20,7 +21,7 @@ import { frame } from './wire/raw.ts'
 
 const test = suite('fuzz')
 const seed = Number(process.env.NINEFOLD_SEED ?? randomInt(2 ** 31))
-const SECONDS = 120
+const SECONDS = 110, SIZE = 10_000
 
 // What is held against the server, held against replies that are wrong.
 
@@ -109,12 +110,21 @@ const slices = stacks.flatMap((stack) => [...Object.keys(dialects) as Dialect[],
 console.log(`NINEFOLD_SEED=${seed}`)
 for (const { stack, dialect, raw } of slices) {
   test(`${stack}, ${raw ? 'bytes' : dialect}, seed ${seed}`, async () => {
-    const { failure, messages, rounds } = await run({ stack, dialect, raw, seed, seconds: SECONDS / slices.length, messages: Infinity })
+    const { failure, messages, rounds } = await run({ stack, dialect, raw, seed, size: SIZE, seconds: SECONDS / slices.length, messages: Infinity })
     console.log(`${stack}, ${raw ? 'bytes' : dialect}: ${messages} messages in ${rounds} rounds`)
     if (!failure) return
     const { round, error, deeds } = failure, file = join(tmpdir(), `ninefold-fuzz-${seed}-${round}.txt`)
     writeFileSync(file, write({ about: about(stack, dialect, seed, round, error), stack, deeds }))
-    throw new Error(`seed ${seed}, round ${round}: ${error.message}\nWhat was sent stands in ${file}; fewer of it: npm run fuzz -- --seed ${seed} --round ${round} --stack ${stack} --dialect ${dialect}${raw ? ' --raw' : ''}`)
+    throw new Error(`seed ${seed}, round ${round}: ${error.message}\nWhat was sent stands in ${file}; fewer of it: npm run fuzz -- --seed ${seed} --round ${round} --size ${SIZE} --messages 1 --stack ${stack} --dialect ${dialect}${raw ? ' --raw' : ''}`)
+  })
+}
+
+for (const dialect of Object.keys(dialects) as Dialect[]) {
+  test(`our client and a server that lies, ${dialect}, seed ${seed}`, async () => {
+    const { connections, calls, failed, wrong } = await against(dialect, seed, 3)
+    console.log(`a liar, ${dialect}: ${calls} calls on ${connections} connections, ${failed} failed`)
+    assert.equal(wrong, [])
+    assert.ok(failed < calls)
   })
 }
 

@@ -13,9 +13,9 @@ import { stacks } from './serve.ts'
 import type { StackName } from './serve.ts'
 import { about, minimise, write } from './transcript.ts'
 
-const usage = `npm run fuzz -- [--seconds N] [--seed S] [--messages N] [--dialect 9P2000|9P2000.u|9P2000.L]... [--stack ${stacks.join('|')}]... [--raw] [--round N]`
+const usage = `npm run fuzz -- [--seconds N] [--seed S] [--messages N] [--dialect 9P2000|9P2000.u|9P2000.L]... [--stack ${stacks.join('|')}]... [--raw] [--round N] [--size N]`
 const text = { type: 'string' } as const, many = { type: 'string', multiple: true } as const
-const { values } = parseArgs({ options: { seconds: text, seed: text, messages: text, dialect: many, stack: many, raw: { type: 'boolean' }, round: text } })
+const { values } = parseArgs({ options: { seconds: text, seed: text, messages: text, dialect: many, stack: many, raw: { type: 'boolean' }, round: text, size: text } })
 
 function number(value: string | undefined, otherwise: number, name: string): number {
   if (value === undefined) return otherwise
@@ -36,7 +36,7 @@ console.log(`seed ${seed}: ${slices.length} slices`)
 const outcomes: Outcome[] = []
 for (const { stack, dialect } of slices) {
   let last = 0
-  const plan = { stack, dialect, raw: values.raw ?? false, seed, seconds: seconds / slices.length, messages: messages / slices.length, from: number(values.round, 0, 'round') }
+  const plan = { stack, dialect, raw: values.raw ?? false, seed, size: number(values.size, 50_000, 'size'), seconds: seconds / slices.length, messages: messages / slices.length, from: number(values.round, 0, 'round') }
   const outcome = await run(plan, (line) => {
     if (performance.now() - last < 5000) return
     last = performance.now()

@@ -15,6 +15,8 @@ export interface Plan {
   readonly dialect: Dialect
   readonly raw: boolean
   readonly seed: number
+  /** Frames of a round. */
+  readonly size: number
   /** It ends with the round in which the first of them is over. */
   readonly seconds: number
   readonly messages: number
@@ -34,8 +36,8 @@ export interface Outcome {
   readonly failure?: { readonly round: number; readonly error: Error; readonly deeds: readonly Deed[] }
 }
 
-/** Frames of a round, and who sends them. */
-const ROUND = 10_000, ATTACKERS = 5
+/** Who send the frames of a round. */
+const ATTACKERS = 5
 /** What of a growth is a leak: more than caches and compiled code can be, bytes. */
 const LEAK = { heap: 6 << 20, buffers: 6 << 20, rss: 160 << 20 }
 
@@ -95,7 +97,7 @@ async function storm(plan: Plan, round: number, subject: Subject, witness: Witne
   work.catch(() => {})
   try {
     const counts = await Promise.all(Array.from({ length: ATTACKERS }, (_, i) =>
-      attack({ urls: subject.urls, dialect: plan.dialect, raw: plan.raw, roll: dice(seedOf(plan.seed, round, i)), deeds }, String(i), ROUND / ATTACKERS)))
+      attack({ urls: subject.urls, dialect: plan.dialect, raw: plan.raw, roll: dice(seedOf(plan.seed, round, i)), deeds }, String(i), plan.size / ATTACKERS)))
     return counts.reduce((a, b) => a + b)
   } finally {
     over = true
