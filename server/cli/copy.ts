@@ -53,7 +53,8 @@ export async function measure(from: Place): Promise<number> {
   if ((mode & S.IFMT) !== S.IFDIR) return (mode & S.IFMT) === S.IFREG ? size : 0
   let sum = 0
   for (const name of await from.names()) {
-    const child = await from.walk(name)
+    const child = await from.walk(name).catch(() => undefined)   // the copy will tell
+    if (!child) continue
     sum += await measure(child)
     await child.close()
   }

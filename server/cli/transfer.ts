@@ -10,16 +10,24 @@ import { complain, failure, Failure } from './failure.ts'
 import { Local } from './local.ts'
 import { Progress } from './progress.ts'
 import { pump, writeOut } from './pump.ts'
-import { list, namesOf, session } from './remote.ts'
+import { isDir, list, namesOf, session } from './remote.ts'
 import type { Where } from './remote.ts'
 import { streamFiller } from './stream.ts'
 
 export interface TransferOptions { readonly tree: boolean; readonly keep: boolean; readonly progress: boolean }
 
-/** A file of the server. */
+/** A file of the server. above: the directories that it was reached through. */
 class RemotePlace implements Place {
-  constructor(readonly path: string, private readonly file: File) {}
-  async walk(name: string): Promise<RemotePlace> { return new RemotePlace(`${this.path.replace(/\/$/, '')}/${name}`, await this.file.walk(name)) }
+  constructor(readonly path: string, private readonly file: File, private readonly above: readonly File[] = []) {}
+  /** ELOOP: 9P2000 shows links as what they lead to, and this one leads back. */
+  async walk(name: string): Promise<RemotePlace> {
+    const file = await this.file.walk(name), above = [...this.above, this.file]
+    if (this.file.client.dialect === '9P2000' && isDir(file) && above.some(({ qid }) => qid.path === file.qid.path)) {
+      await file.clunk()
+      throw errno('ELOOP', 'walk', name)
+    }
+    return new RemotePlace(`${this.path.replace(/\/$/, '')}/${name}`, file, above)
+  }
   async stat(): Promise<Stat> {
     const { qid, mode, uid, gid, nlink, size, blocks, rdev, atime, mtime } = await this.file.getattr()
     return { id: String(qid.path), mode, uid, gid, nlink, size, blocks, rdev, atime, mtime }
