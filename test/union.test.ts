@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { AT_REMOVEDIR, Attrs, O, S } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { crash, fault } from '../translators/fault/fault.ts'
 import { memory } from '../translators/memory/memory.ts'
 import { posix } from '../translators/posix/posix.ts'
 import type { Node, Translator } from '../translators/translator.ts'
@@ -267,6 +268,22 @@ test('a crash between the steps leaves what was in sight: a copy that was begun 
   assert.equal(await shown(layer), ['f=lower', 'g=upper'])
   await put(layer, 'f', text('changed'))
   assert.equal(await ls(work), [])
+})
+test('power lost after a copy: the old file is there, or the whole new one', async () => {
+  const content = text('0123456789'.repeat(30_000))
+  for (let seed = 1; seed <= 12; seed++) {
+    const lower = await memory({}), brick = await memory({}), upper = await fault({ seed, 'drop-unsynced': true, 'torn-rate': 0.5 }, brick)
+    await put(lower, 'f', content)
+    await put(lower, 'gone', text('gone'))
+    const layer = await union({}, upper, lower), root = await layer.attach(''), f = await root.walk('f')
+    await (await f.open(O.RDWR)).write(text('NEW'), 5)
+    await root.unlinkat('gone', 0)
+    await crash(upper)
+    const after = await union({}, brick, lower), got = await get(after, 'f')
+    assert.is(got.length, content.length, `seed ${seed}`)
+    same(got.subarray(8), content.subarray(8))
+    if (await has(await after.attach(''), 'gone')) assert.equal(await get(after, 'gone'), text('gone'))
+  }
 })
 test('many at once: each file is copied one time, and none that was removed comes back', async () => {
   const lower = await memory({}), below = await lower.attach('')

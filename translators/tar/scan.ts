@@ -50,7 +50,7 @@ export async function scan(source: Source, size: number, max: number): Promise<S
     if (end > size) throw new BadArchive(`byte ${member.head}: the archive ends at ${size}, in the middle of ${member.name}, which ends at ${end}`)
     const why = add(table, member)
     if (why !== null && ++leftOut <= 10) left.push(`${member.name}: ${why}`)
-    if (Math.max(table.files, table.names) > max) throw new BadArchive(`more than ${max} files: raise the option members, at some 100 bytes of memory each`)
+    if (Math.max(table.files, table.names) > max) throw new BadArchive(`more than ${max} files: raise the option members, at some 120 bytes of memory each`)
     at = Math.min(size, member.data + roundUp(member.stored))
     if (performance.now() - turn > TURN) {
       await new Promise((go) => { setImmediate(go) })

@@ -1,4 +1,4 @@
-// What is in an archive, as columns of numbers: some 80 bytes a file and its name's, where objects would take 400. A file is an
+// What is in an archive, as columns of numbers: some 120 bytes a file with its name, where objects would take 500. A file is an
 // index into one set of columns, a name in a directory an index into the other.
 
 import { bytesOfName, nameOfBytes } from 'ninep'

@@ -22,7 +22,7 @@ export const tar = translator({
   concurrent: true,
   options: {
     file: text({ about: 'where in the child the archive is; none: the child is the archive itself', positional: true, default: '/' }),
-    members: int({ about: 'files it may hold, at some 100 bytes of memory each', min: 1, max: 2 ** 30, default: 4_000_000 }),
+    members: int({ about: 'files it may hold, at some 120 bytes of memory each', min: 1, max: 2 ** 30, default: 4_000_000 }),
   },
   async start({ file, members }, [child], env) {
     const node = await find(child, file)
