@@ -43,7 +43,7 @@ export function errno(code: Code, op?: string, subject?: string, cause?: unknown
 /** The code of one of Linux's numbers; EIO for those that never reach a client. */
 export function codeOf(number: number): Code { return codes.get(number) ?? 'EIO' }
 
-/** Whether this is an Errno, and of this code where one is named. */
+/** Whether this is an Errno, and of this code where one is named; one of another copy of this package, too. */
 export function isErrno(error: unknown, code?: Code): error is Errno {
-  return error instanceof Errno && (code === undefined || error.code === code)
+  return error instanceof Error && error.name === 'Errno' && (code === undefined || (error as Errno).code === code)
 }

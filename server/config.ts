@@ -2,12 +2,13 @@
 // what to write instead.
 
 import { LineCounter, isMap, isScalar, isSeq, parseDocument } from 'yaml'
-import type { Document, Node as YamlNode, YAMLMap } from 'yaml'
+import type { Document, Node as YamlNode, Pair, YAMLMap } from 'yaml'
 import { BadOption, nearest } from '../translators/options.ts'
 import type { Option, Options } from '../translators/options.ts'
 import { limitOptions } from './limits.ts'
 import type { Limits } from './limits.ts'
 import { parseListen } from './listen.ts'
+import { Outside, checkAllowed } from './outside.ts'
 import { passiveOptions } from './passive.ts'
 import type { PassiveRules } from './passive.ts'
 import { BadStack, checkStack } from './stack.ts'
@@ -23,6 +24,8 @@ export interface Config {
   readonly attach: ReadonlyMap<string, AttachRules>
   readonly limits: Partial<Limits>
   readonly passive: Partial<PassiveRules>
+  /** Translators from outside our tree that may be loaded: see outside.ts. */
+  readonly translators: readonly string[]
 }
 
 /** A config that is refused. The message has one line a fault: `ninefold.yaml:7:14: /scratch: memory: ...`. */
@@ -30,11 +33,14 @@ export class BadConfig extends Error {
   override readonly name = 'BadConfig'
 }
 
-/** Reads a config. `file` is what faults are told by. Paths in it are relative to where the server runs. Throws BadConfig. */
-export function parseConfig(text: string, file: string): Config {
+/**
+ * Reads a config. `file` is what faults are told by. Paths in it are relative to where the server runs. outside: has loaded what the
+ * config names of what it allows, or it is refused: `await outside.reading((outside) => parseConfig(text, file, outside))`. Throws BadConfig.
+ */
+export function parseConfig(text: string, file: string, outside = new Outside()): Config {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const reader = new Reader(document, text)
+  const reader = new Reader(document, text, outside)
   const config = reader.faults.length === 0 ? reader.config() : undefined
   if (config && reader.faults.length === 0) return config
   throw new BadConfig(reader.faults.sort((a, b) => a.offset - b.offset).map(({ offset, message }) => {
@@ -63,14 +69,15 @@ export function checkListen(url: string): string {
 
 class Reader {
   readonly faults: { offset: number; message: string }[]
-  constructor(private readonly document: Document, private readonly source: string) {
+  constructor(private readonly document: Document, private readonly source: string, private readonly outside: Outside) {
     this.faults = document.errors.map(({ code, pos, message }) => ({ offset: pos[0], message: code === 'DUPLICATE_KEY' ? `"${source.slice(...pos).trim()}" is given twice.` : message }))
   }
 
   config(): Config {
     const root = this.document.contents
     const listen: string[] = [], namespace = new Map<string, Stack>(), attach = new Map<string, AttachRules>()
-    let state: string | undefined, limits: Partial<Limits> = {}, passive: Partial<PassiveRules> = {}
+    const translators: string[] = []
+    let known = this.outside, state: string | undefined, limits: Partial<Limits> = {}, passive: Partial<PassiveRules> = {}
     const sections: Record<string, (value: YamlNode | null, at: number) => void> = {
       listen: (value, at) => {
         const items = isSeq(value) ? value.items as YamlNode[] : [value]
@@ -78,14 +85,20 @@ class Reader {
       },
       state: (value, at) => this.#try(at, 'state: ', () => { state = this.#text(value, 'a folder: ./state') }),
       namespace: (value, at) => this.#entries(value, at, 'namespace', (path, stack, at) => this.#try(at, `${path}: `, () => {
-        namespace.set(checkPath(path), checkStack(stackOf(stack, this.source, at)))
+        namespace.set(checkPath(path), checkStack(stackOf(stack, this.source, at), known))
       })),
       attach: (value, at) => this.#entries(value, at, 'attach', (path, rules, at) => this.#try(at, `attach: ${path}: `, () => {
         attach.set(checkPath(path), attachRules(this.#options(rules, at, `attach: ${path}`, attachOptions)))
       })),
       limits: (value, at) => { limits = this.#options(value, at, 'limits', limitOptions) },
       passive: (value, at) => { passive = this.#options(value, at, 'passive', passiveOptions) },
+      translators: (value, at) => {
+        const items = isSeq(value) ? value.items as YamlNode[] : [value]
+        for (const item of items) this.#try(placeOf(item, at), 'translators: ', () => translators.push(checkAllowed(this.#text(item, 'a package or a path: npm:NAME'))))
+        known = this.outside.allowing(translators)
+      },
     }
+    if (isMap(root)) root.items.sort((a, b) => Number(isTranslators(b)) - Number(isTranslators(a)))   // stacks are checked by them
     this.#entries(root, 0, 'a config', (key, value, at) => {
       const read = Object.hasOwn(sections, key) ? sections[key] : undefined
       if (read) read(value, at)
@@ -95,7 +108,7 @@ class Reader {
       for (const path of attach.keys()) if (path !== '/' && !namespace.has(path)) this.#fault(this.#keyOffset(root, 'attach', path), `attach: ${path}: nothing stands there. The namespace has: ${[...namespace.keys()].join(', ') || 'nothing'}.`)
       if (namespace.size === 0) this.#fault(0, 'namespace is missing. Write, for one: namespace: { /: posix ./export }')
     }
-    return { listen, ...(state === undefined ? {} : { state }), namespace, attach, limits, passive }
+    return { listen, ...(state === undefined ? {} : { state }), namespace, attach, limits, passive, translators }
   }
 
   #fault(offset: number, message: string): void { this.faults.push({ offset, message }) }
@@ -137,6 +150,7 @@ class Reader {
   }
 }
 
+function isTranslators({ key }: Pair<unknown, unknown>): boolean { return isScalar(key) && key.value === 'translators' }
 function unknown(key: string, known: readonly string[]): string {
   const near = nearest(key, known)
   return `no key "${key}".${near ? ` Did you mean "${near}"?` : ''} There are: ${known.join(', ')}.`

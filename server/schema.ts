@@ -22,6 +22,7 @@ export function configSchema(known: ReadonlyMap<string, AnyFactory> = translator
       state: { description: 'Folder for what outlives a restart.', type: 'string', minLength: 1 },
       namespace: { description: 'What stands at which path.', type: 'object', minProperties: 1, additionalProperties: false, patternProperties: { '^/': { $ref: '#/$defs/stack' } } },
       attach: { description: 'Who comes in where, and as whom.', type: 'object', additionalProperties: false, patternProperties: { '^/': object(attachOptions) } },
+      translators: { description: 'Translators from outside that may be loaded, which runs their code: npm:NAME, or a path, * for anything but a slash.', anyOf: [allowed, { type: 'array', items: allowed }] },
       limits: { description: 'What one client, and all together, may ask for.', ...object(limitOptions) },
       passive: { description: 'Translators that files carry as a record.', ...object(passiveOptions) },
     },
@@ -31,10 +32,11 @@ export function configSchema(known: ReadonlyMap<string, AnyFactory> = translator
         anyOf: [{ type: 'string', minLength: 1 }, { $ref: '#/$defs/layer' }, { type: 'array', minItems: 1, items: { anyOf: [{ type: 'string', minLength: 1 }, { $ref: '#/$defs/layer' }, { $ref: '#/$defs/children' }] } }],
       },
       children: { description: 'The children of the layer above, each a stack.', type: 'array', minItems: 1, items: { $ref: '#/$defs/stack' } },
-      layer: { type: 'object', minProperties: 1, maxProperties: 1, additionalProperties: false, properties: Object.fromEntries(layers) },
+      layer: { type: 'object', minProperties: 1, maxProperties: 1, additionalProperties: false, properties: Object.fromEntries(layers), patternProperties: { [allowed.pattern]: { description: 'A translator from outside; its options.', type: ['object', 'string', 'number', 'boolean', 'null'] } } },
     },
   }
 }
+const allowed = { type: 'string', pattern: '^(npm:.|\\.{0,2}/.)' }
 const address = { type: 'string', pattern: '^(unix:.|tcp://.|fd:[0-9])' }
 
 function layer({ definition: { name, about, options } }: AnyFactory): [name: string, schema: object] {

@@ -8,7 +8,8 @@
 // maps of an option: keep=a:1,b:2. The same in YAML: config.ts.
 
 import { BadOption, checkChildren, nearest, parseOptions } from '../translators/options.ts'
-import { translators } from './translators.ts'
+import { Outside } from './outside.ts'
+import type { Known } from './outside.ts'
 import type { AnyFactory } from './translators.ts'
 
 /** A stack that was read and checked, and not yet started. options: as they were given, only those that were. */
@@ -33,8 +34,11 @@ export class BadStack extends BadOption {
   constructor(message: string, readonly at: number) { super(message) }
 }
 
+/** The translators of our tree alone. */
+const ours = new Outside()
+
 /** Reads a stack of one line. Everything is checked, its options too. Throws BadStack. known: the translators there are. */
-export function parseStack(line: string, known: ReadonlyMap<string, AnyFactory> = translators): Stack { return checkStack(readLine(line), known) }
+export function parseStack(line: string, known: Known = ours): Stack { return checkStack(readLine(line), known) }
 
 /** The layers of a line that begins at `start` of its text, not yet checked. */
 export function readLine(line: string, start = 0): Layer {
@@ -64,8 +68,9 @@ export function readLine(line: string, start = 0): Layer {
 }
 
 /** Checks what was read: names, options, numbers of children. Throws BadStack. */
-export function checkStack({ name, at, words, children }: Layer, known: ReadonlyMap<string, AnyFactory> = translators): Stack {
-  const factory = known.get(name)
+export function checkStack({ name, at, words, children }: Layer, known: Known = ours): Stack {
+  let factory: AnyFactory | undefined
+  try { factory = known.get(name) } catch (e) { throw e instanceof BadOption ? new BadStack(e.message, at) : e }
   if (!factory) {
     const names = [...known.keys()], near = nearest(name, names)
     throw new BadStack(`no translator "${name}".${near ? ` Did you mean "${near}"?` : ''} There are: ${names.join(', ')}.`, at)
@@ -89,7 +94,7 @@ export function checkStack({ name, at, words, children }: Layer, known: Readonly
 
 /** A stack as its line: parseStack reads the same from it. */
 export function formatStack({ factory, options, children }: Stack): string {
-  const { name } = factory.definition, bare = positional(factory)
+  const name = factory.from === undefined ? factory.definition.name : quote(factory.from, true), bare = positional(factory)
   const words = Object.entries(options).map(([key, value]) => {
     const text = formatValue(value)
     return key === bare ? quote(text, true) : `${key}=${quote(text)}`

@@ -19,7 +19,8 @@ import { trace } from '../translators/trace/trace.ts'
 import { union } from '../translators/union/union.ts'
 import { zero } from '../translators/zero/zero.ts'
 
-export type AnyFactory = Factory<Options, Arity>
+/** from: what stacks have for one from outside our tree. */
+export type AnyFactory = Factory<Options, Arity> & { readonly from?: string }
 
 const all = [bind, fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, rot13, stats, subdir, tar, trace, union, zero]
 export const translators: ReadonlyMap<string, AnyFactory> = new Map(all.map((factory) => [factory.definition.name, factory as unknown as AnyFactory]))

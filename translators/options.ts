@@ -51,6 +51,9 @@ export class BadOption extends Error {
   constructor(message: string, readonly key?: string) { super(message) }
 }
 
+/** Counts what a translator owes and may call, from the first on: those made for another edition are not loaded. */
+export const EDITION = 1
+
 /** What stands behind a running translator: its definition, options and children. */
 export interface Running {
   readonly definition: Definition<any, Arity>
@@ -65,7 +68,8 @@ class Entry implements Running {
   constructor(readonly definition: Running['definition'], readonly children: Running['children'], readonly concurrent: boolean, readonly now: { options: Values<Options> }) {}
   get options(): Values<Options> { return this.now.options }
 }
-const running = new WeakMap<Translator, Entry>()
+/** One for all copies of this module in the process, since a translator from outside our tree may import a copy of its own. */
+const running: WeakMap<Translator, Entry> = (globalThis as { [key: symbol]: WeakMap<Translator, Entry> })[Symbol.for(`ninefold.running.${EDITION}`)] ??= new WeakMap()
 
 /** How this translator was started. Throws TypeError for one that did not come from a factory. */
 export function describe(translator: Translator): Running {
@@ -84,6 +88,7 @@ export function standIn(face: Translator, translator: Translator, concurrent = d
 export interface Factory<O extends Options, A extends Arity> {
   (options: Given<O>, ...children: Children<A>): Promise<Translator>
   readonly definition: Definition<O, A>
+  readonly edition: number
   /** The same from a config: options as text or YAML has them, and where it runs. */
   start(options: Readonly<Record<string, unknown>>, children: readonly Translator[], env: Env): Promise<Translator>
 }
@@ -99,7 +104,7 @@ export function translator<const O extends Options, A extends Arity>(definition:
     return started
   }
   const factory = (options: Given<O>, ...children: Children<A>) => start(options as Record<string, unknown>, children, { name: definition.name, log: silent })
-  return Object.assign(factory, { definition, start })
+  return Object.assign(factory, { definition, edition: EDITION, start })
 }
 
 /**
@@ -147,7 +152,7 @@ export function parseOptions<O extends Options>(definition: Definition<O, Arity>
 function parseOption(definition: Definition<any, Arity>, key: string, value: unknown): unknown {
   const option = known(definition, key)
   try { return option.parse(value) } catch (e) {
-    if (e instanceof BadOption) throw new BadOption(`${definition.name}: ${key}: ${e.message}`, key)
+    if ((e as Error).name === 'BadOption') throw new BadOption(`${definition.name}: ${key}: ${(e as Error).message}`, key)   // perhaps another copy's
     throw e
   }
 }

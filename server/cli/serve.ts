@@ -8,8 +8,9 @@ import type { Config } from '../config.ts'
 import { parseListen } from '../listen.ts'
 import { NotStarted } from '../mounts.ts'
 import { mayListen, serve as start } from '../server.ts'
-import { formatStack, parseStack } from '../stack.ts'
-import type { Stack } from '../stack.ts'
+import { isOutside, Outside } from '../outside.ts'
+import { formatStack, parseStack, readLine } from '../stack.ts'
+import type { Layer, Stack } from '../stack.ts'
 import { failure, Failure, Misuse } from './failure.ts'
 import { makeLog } from './log.ts'
 
@@ -23,7 +24,7 @@ export interface ServeOptions {
 
 /** Serves until a signal ends it. Throws Failure or Misuse where nothing was started, or it did not end well. */
 export async function serve(options: ServeOptions): Promise<void> {
-  const config = gather(options)
+  const config = await gather(options)
   const log = makeLog(options.level)
   if (config.state !== undefined) {
     try { mkdirSync(config.state, { recursive: true, mode: 0o700 }) } catch (e) { throw failure(config.state, e) }
@@ -42,20 +43,22 @@ export async function serve(options: ServeOptions): Promise<void> {
 }
 
 /** File and flags as one config: a flag --at replaces what the file has at its path, --listen all its addresses. */
-function gather({ file, at, listen, state }: ServeOptions): Config {
-  let config: Config = { listen: [], namespace: new Map(), attach: new Map(), limits: {}, passive: {} }
+async function gather({ file, at, listen, state }: ServeOptions): Promise<Config> {
+  let config: Config = { listen: [], namespace: new Map(), attach: new Map(), limits: {}, passive: {}, translators: [] }
   if (file !== undefined) {
     let text: string
     try { text = readFileSync(file, 'utf8') } catch (e) { throw failure(file, e) }
-    try { config = parseConfig(text, file) } catch (e) { throw e instanceof BadConfig ? new Failure(e.message) : e }
+    try { config = await new Outside().reading((outside) => parseConfig(text, file, outside)) } catch (e) { throw e instanceof BadConfig ? new Failure(e.message) : e }
   }
   const namespace = new Map(config.namespace)
-  for (const given of at) flag('--at', given, () => {
+  for (const given of at) await flag('--at', given, async () => {
     const cut = given.indexOf('=')
     if (cut < 1) throw new BadOption('is not PATH=STACK, like /scratch=memory')
-    namespace.set(checkPath(given.slice(0, cut)), parseStack(given.slice(cut + 1)))
+    const path = checkPath(given.slice(0, cut)), line = given.slice(cut + 1)
+    const named = namesOf(readLine(line)).filter(isOutside)           // who types them runs code as he is
+    namespace.set(path, await new Outside([...config.translators, ...named]).reading((outside) => parseStack(line, outside)))
   })
-  for (const url of listen) flag('--listen', url, () => checkListen(url))
+  for (const url of listen) await flag('--listen', url, () => checkListen(url))
   if (namespace.size === 0) throw new Misuse('nothing to serve. Name a config or a mount: ninefold serve --at /=memory')
   const urls = listen.length > 0 ? listen : config.listen.length > 0 ? config.listen : ['unix:./run/ninefold.sock']
   for (const url of urls) {
@@ -63,8 +66,9 @@ function gather({ file, at, listen, state }: ServeOptions): Config {
   }
   return { ...config, namespace, listen: urls, ...(state === undefined ? {} : { state }) }
 }
-function flag(name: string, given: string, read: () => void): void {
-  try { read() } catch (e) { throw e instanceof BadOption ? new Misuse(`${name} ${e.message.startsWith(`${given}: `) ? '' : `${given}: `}${e.message}`) : e }
+function namesOf({ name, children }: Layer): string[] { return [name, ...children.flatMap(namesOf)] }
+async function flag(name: string, given: string, read: () => unknown): Promise<void> {
+  try { await read() } catch (e) { throw e instanceof BadOption ? new Misuse(`${name} ${e.message.startsWith(`${given}: `) ? '' : `${given}: `}${e.message}`) : e }
 }
 
 /** What is mounted where, a line each: names as a tree, stacks in a column. */

@@ -24,6 +24,7 @@ export function translatorsHelp(width: number): string {
   ])
   const limits = Object.entries(limitOptions).flatMap(([key, option]) => row(`  ${key}=${standard(option)}`, option.about))
   return ['A STACK: translators, outermost first, | before what is underneath.', 'There are, with what their options are unless told:', ...rows,
+    ...row('  npm:NAME, ./FILE.js', 'one from outside: a package as it is found from here, or a file. It runs code: only those are loaded that --at names, or "translators:" in the config: [npm:NAME, ./my/*.js]'),
     '', 'LIMITS, under "limits:" in a config, and what they are unless told:', ...limits].join('\n')
 }
 /** The default as a stack would have it. */

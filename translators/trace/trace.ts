@@ -9,7 +9,7 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { Errno } from 'ninep'
+import { isErrno } from 'ninep'
 import { AroundNode, AroundHandle, AroundTranslator, ops } from '../around.ts'
 import type { Observer, Op } from '../around.ts'
 import { choose, path, text, translator } from '../options.ts'
@@ -65,7 +65,7 @@ class Tracer implements Observer {
         time: new Date(performance.timeOrigin + began).toISOString(), seconds: Math.round((performance.now() - began) * 1e3) / 1e6, op: name,
         ...on ? { path: on.path || '/', ...file } : {},
         ...Object.fromEntries((args[name] ?? []).map((arg, i) => [arg, said([a, b, c][i])])),
-        ...error === undefined ? moved(value) : { error: error instanceof Errno ? error.code : String(error) },
+        ...error === undefined ? moved(value) : { error: isErrno(error) ? error.code : String(error) },
       })
     }
     let result: Awaitable<T>
