@@ -1,6 +1,6 @@
 // The tree while it changes: mounts that come, go and are exchanged under clients that are in them.
 
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
@@ -325,6 +325,53 @@ load('2 000 swaps while clients walk, read and write: no call fails but by what 
       assert.ok(after.heap - before.heap < 8e6, `${before.heap} bytes, then ${after.heap}`)
       for (const client of clients) await client.end()
     })
+  } finally { end() }
+})
+
+load('clients that are cut off by force again and again are told so, and by nothing else', () => serving({ '/': 'memory', '/m': 'fault ops=read,getattr,walk,open delay=1ms | memory' }, async (server) => {
+  const { mounts } = server, clients = await Promise.all(Array.from({ length: 6 }, () => Raw.versioned(server.urls[0]!)))
+  let running = true
+  const told = new Set<string>(), work = clients.map(async (client, c) => {
+    await client.attach(0)
+    while (running) {
+      const walked = await client.outcome('Twalk', { fid: 0, newfid: 1, names: ['m'] })
+      told.add(walked)
+      if (walked !== 'ok') continue
+      await client.walk(1, 2).catch(() => {})
+      const made = await client.outcome('Tlcreate', { fid: 2, name: `f${c}`, flags: 0x42, mode: 0o100644, gid: 0 })
+      told.add(made)
+      const asked = [client.outcome('Tgetattr', { fid: 1, mask: 0x7ff }), client.outcome('Twalk', { fid: 1, newfid: 3, names: [`f${c}`] })]
+      if (made === 'ok') asked.push(client.outcome('Twrite', { fid: 2, offset: 0, data: Buffer.from('text') }), client.outcome('Tread', { fid: 2, offset: 0, count: 10 }), client.outcome('Tclunk', { fid: 2 }))
+      for (const each of await Promise.all(asked)) told.add(each)
+      for (const fid of [1, 2, 3]) await client.outcome('Tclunk', { fid })
+    }
+  })
+  const worked = Promise.all(work).finally(() => { running = false })
+  worked.catch(() => {})
+  for (let i = 0; i < 150 && running; i++) {
+    await mounts.set('/m', stack(`fault ops=read,getattr,walk,open delay=1ms seed=${i} | memory mode=0${i % 2 ? 777 : 755}`), { force: true })
+    await new Promise((resolve) => setTimeout(resolve, i % 5))
+  }
+  running = false
+  await worked
+  assert.equal([...told].filter((code) => !['ok', 'ENXIO', 'ENOENT', 'EBADF', 'EINTR'].includes(code)), [])
+  assert.ok(told.has('ENXIO'), [...told].join(' '))
+  for (const client of clients) await client.end()
+  await soon('what left has ended', () => mounts.list().length === 2)
+}))
+
+load('volumes that have gone leave their prefix to those that come', async () => {
+  const { path, end } = folder()
+  try {
+    await serving({ '/': 'memory', '/m': 'memory' }, async ({ mounts }, raw) => {
+      for (let i = 0; i < 60; i++) {
+        await mounts.set('/m', stack(`memory mode=0${i % 2 ? 700 : 755}`))
+        await raw.walk(0, 1, 'm')
+        await raw.clunk(1)
+      }
+    }, { state: path })
+    const { volumes } = JSON.parse(readFileSync(join(path, 'volumes.json'), 'utf8')) as { volumes: Record<string, number> }
+    assert.ok(Object.keys(volumes).length < 12, Object.keys(volumes).join(', '))
   } finally { end() }
 })
 
