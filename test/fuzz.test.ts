@@ -70,6 +70,13 @@ test('it counts what is owed, however the bytes are cut', () => {
     assert.is(ledger.open, 0)
   }
 })
+test('a Tversion that is refused ends what came before it, whatever had its tag', () => {
+  const old = frame('Tclunk', 0xffff, { fid: 0 }), small = frame('Tversion', 0xffff, { msize: 7, version: '9P2000.L' })
+  const ledger = talk([version, agreed], [Buffer.concat([old, small, clunk]), frame('Rlerror', 0xffff, { ecode: 90 })])
+  assert.equal([ledger.open, ledger.agreed], [1, undefined])
+  ledger.came(encoded('9P2000', 'Rerror', 1, { ename: 'Invalid argument' }))
+  assert.is(ledger.open, 0)
+})
 test('memory that grows is told from memory that moves', () => {
   assert.is(growth([900, 500, 300, 100, 110, 105, 108, 111, 104, 107, 109, 103]), 0)
   assert.is(growth([0, 0, 0, 10, 20, 30, 40, 50, 60, 70, 80, 90]), 40)

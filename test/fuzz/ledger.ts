@@ -228,6 +228,8 @@ export class Ledger {
     this.#step(type, tag, size >= 11 ? b.readUInt32LE(at + 7) : -1)
     const refused = type === Rlerror || type === Rerror
     let before: Due | undefined, due = this.#due.get(tag)
+    // Where a Tversion is among those with its tag, an error may be the answer to that.
+    if (refused) for (let one = due; one; one = one.next) if (one.type === Tversion) this.#unversioned(one)
     // Of several requests with one tag an error answers the first, but no Tflush that can be read, once there is a dialect.
     const belongs = (due: Due) => refused ? due.type !== Tflush || due.fid < 0 || !this.agreed : due.type + 1 === type
     for (; due && !belongs(due); due = due.next) before = due
@@ -292,11 +294,12 @@ export class Ledger {
       if (code < 1 || code > 511) wrong(`Rerror with errno ${code}`)
     }
     if (due.type === Tflush && dialect && due.fid >= 0) wrong('a Tflush was answered with an error')
-    if (due.type === Tversion) {
-      this.#unsure = true
-      for (const first of this.#due.values()) for (let old: Due | undefined = first; old; old = old.next) if (old.seq < due.seq) this.#forgive(old)
-      this.msize = Math.max(this.msize, UNVERSIONED)
-    }
+  }
+  /** A Tversion was refused, or may have been: by its msize, which ends all that was, or as no message at all, which ends nothing. */
+  #unversioned(version: Due): void {
+    this.#unsure = true
+    for (const first of this.#due.values()) for (let old: Due | undefined = first; old; old = old.next) if (old.seq <= version.seq) this.#forgive(old)
+    this.msize = Math.max(this.msize, UNVERSIONED)
   }
 
   #versioned(due: Due, b: Buffer, at: number, end: number): void {
