@@ -95,11 +95,12 @@ export class Mounts {
    * is thrown with its path before it.
    */
   static async start(given: ReadonlyMap<string, Stack | Translator>, identity: Identity, log: Log, { state, meters, passive: rules }: { state?: string; meters?: Meters; passive?: Partial<PassiveRules> } = {}): Promise<Mounts> {
-    const instances: Instances = new Instances(log, state, meters, (names) => mounts.#reach(names)), passive = new Passive({ ...defaultRules, ...rules }, instances, log, state)
-    const mounts: Mounts = new Mounts(await Namespace.make(identity, log, passive), instances, passive, log)
     const entries: Entry[] = []
-    mounts.#starting = entries
+    let mounts: Mounts | undefined
     try {
+      const instances = new Instances(log, state, meters, (names) => mounts!.#reach(names)), passive = new Passive({ ...defaultRules, ...rules }, instances, log, state)
+      mounts = new Mounts(await Namespace.make(identity, log, passive), instances, passive, log)
+      mounts.#starting = entries
       const seen = new Set<string>()
       for (const path of given.keys()) {
         const normal = normalized(path)
@@ -118,8 +119,8 @@ export class Mounts {
       mounts.#starting = []
       return mounts
     } catch (e) {
-      await mounts.namespace.close().catch((err: unknown) => log.warn({ err }, 'a translator did not close well'))
-      for (const what of given.values()) if (!('factory' in what) && !entries.some(({ top }) => top.translator === what)) await Promise.resolve(what.close()).catch(() => {})
+      await mounts?.close().catch((err: unknown) => log.warn({ err }, 'a translator did not close well'))
+      await Promise.allSettled([...given.values()].map(async (what) => { if (!('factory' in what) && !entries.some(({ top }) => top.translator === what)) await what.close() }))
       throw e
     }
   }

@@ -143,7 +143,6 @@ export class Passive {
 
   async #start(active: Active): Promise<void> {
     const { under, name } = active
-    let stack: Stack | undefined
     try {
       if (this.#closed) throw errno('ECANCELED', 'the server stops')
       if (this.#active.size > RUNNING) throw errno('EAGAIN', `more than ${RUNNING} passive translators run`)
@@ -154,8 +153,7 @@ export class Passive {
         this.#end(active)
         return
       }
-      stack = this.#parse(text, under)
-      const mount = this.#started(name, stack), { timeout } = this.rules
+      const mount = this.#started(name, this.#parse(text, under)), { timeout } = this.rules
       this.#stand(active, await within(mount, timeout, 'did not start', (late) => {
         late.retire()
         late.root!.release()
