@@ -50,6 +50,13 @@ export function verbs(y: Argv, width: number): Argv {
       .epilogue('A config whose first line is "# yaml-language-server: $schema=./ninefold.schema.json" is then completed and checked as it is typed.'),
     async () => console.log(JSON.stringify((await import('../schema.ts')).configSchema(), null, 2)))
 
+    .command('create-translator <name>', 'make a package with a translator of your own, and its test', (y) => y
+      .positional('name', one('what stacks call it'))
+      .option('dir', { type: 'string', nargs: 1, describe: 'the folder to make (default: one of that name)' })
+      .option('brick', { type: 'boolean', default: false, describe: 'one that holds something, and not a layer over what does' })
+      .example('ninefold create-translator shout', '').example('ninefold create-translator --brick --dir ./clock clock', ''),
+    async ({ name, dir, brick }) => (await import('./create.ts')).create(name, { brick, ...(dir === undefined ? {} : { dir }) }))
+
     .command('ls [path..]', 'list directories', (y) => where(y)
       .positional('path', { type: 'string', array: true, default: ['/'], describe: 'a directory or a file' })
       .option('l', { alias: 'long', type: 'boolean', default: false, describe: 'mode, links, owner, group, size, time' })
@@ -132,10 +139,10 @@ export function completeLine(words: readonly string[]) {
     if (words.length < 2 || !current.startsWith('/')) return defaults((_, words) => done((words ?? []).map((word) => word.replace(/^-(-\w)$/, '$1'))))
     // by hand: yargs does not know the verb's flags yet, and takes the /a of `ls -l /a` for a value
     const before = words.slice(1, -1).filter((word, i) => (!word.startsWith('-') || word === '-') && !valued.includes(words[i]!)).length
-    const here = words[0] === 'serve' || (words[0] === 'put' && before === 0) || (words[0] === 'get' && before === 1) || valued.includes(words.at(-2)!)
+    const here = words[0] === 'serve' || words[0] === 'create-translator' || (words[0] === 'put' && before === 0) || (words[0] === 'get' && before === 1) || valued.includes(words.at(-2)!)
     if (here) return done([])                             // bash completes files of this machine itself
     const { server, uid, user, aname, dialect } = args as { [flag: string]: string | undefined }
     done(await (await import('./remote.ts')).complete(at({ server, uid, user, aname: aname ?? '', dialect: spoken.find((one) => one === dialect) }), current).catch(() => []))
   }
 }
-const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log']
+const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log', '--dir']

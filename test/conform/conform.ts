@@ -32,6 +32,8 @@ import { unlinked } from './unlinked.ts'
 import { Watch } from './watched.ts'
 import { xattrs } from './xattrs.ts'
 
+export { suite } from 'uvu'                               // of this copy, so that an author's suites run in turn with these
+export * as assert from 'uvu/assert'
 export { conformBlobs } from './blobs.ts'
 export type { BlobOptions } from './blobs.ts'
 export type { Need } from './promises.ts'

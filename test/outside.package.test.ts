@@ -1,0 +1,142 @@
+// An author's way, from the tarball that npm would publish: install it, copy the example or have a package made, test it, serve it.
+// And the README's chapter, as it is written.
+
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+
+const root = resolve(fileURLToPath(import.meta.url), '../../..'), example = join(root, 'examples/own-translator')
+const folder = mkdtempSync(join(tmpdir(), 'ninefold-own-')), home = join(folder, 'home'), bin = join(home, 'node_modules/.bin/ninefold')
+const npm = (cwd: string, ...words: string[]) => execFileSync('npm', [...words, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { cwd, encoding: 'utf8' })
+const pack = (cwd: string) => (JSON.parse(npm(cwd, 'pack', '--json', '--pack-destination', folder)) as [{ filename: string; files: { path: string }[] }])[0]
+const [ninefold, ninep, hide] = [pack(root), pack(join(root, 'protocol')), pack(example)]
+const tarballs = [ninefold, ninep].map(({ filename }) => join(folder, filename))
+mkdirSync(home)
+writeFileSync(join(home, 'package.json'), '{ "private": true, "type": "module" }')
+npm(home, 'install', '--offline', ...tarballs, join(folder, hide.filename))
+
+const test = suite('own')
+test.after(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Runs it while a server of these words serves from a folder; it must end well after. */
+async function served(cwd: string, words: readonly string[], run: (ninefold: (...words: string[]) => { stdout: string; stderr: string }) => void, program = bin): Promise<void> {
+  const url = `unix:${join(folder, 's.sock')}`
+  const server = spawn(program, words.map((word) => word === 'URL' ? url : word), { cwd, stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = once(server, 'close')
+  try {
+    const first = await Promise.race([once(createInterface(server.stdout), 'line'), ended])
+    assert.type(first[0], 'string', 'it did not start')
+    run((...words) => spawnSync(bin, [...words, '--server', url], { encoding: 'utf8', input: 'Hurd\n' }))
+  } finally { server.kill('SIGTERM') }
+  assert.is((await ended)[0], 0)
+}
+const serve = (...at: string[]) => ['serve', ...at.flatMap((each) => ['--at', each]), '--listen', 'URL', '--log', 'error']
+/** A folder where the package can be worked on: what was installed is there. */
+const link = (dir: string) => symlinkSync(join(home, 'node_modules'), join(dir, 'node_modules'))
+
+test('the tarball holds what runs, and the types of what it exports', () => {
+  const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, string>; bin: Record<string, string> }
+  const paths = ninefold.files.map(({ path }) => path)
+  for (const target of [...Object.values(exports).map((target) => target.slice(2)), ...Object.values(bin)].filter((target) => !target.includes('*'))) assert.ok(paths.includes(target), target)
+  assert.equal(paths.filter((path) => path.startsWith('dist/') && path.endsWith('.js') && !paths.includes(path.replace(/\.js$/, '.d.ts'))), [])
+  assert.equal(paths.filter((path) => /\.map$|\.tsbuildinfo$|\.test\.js$/.test(path) && path !== 'examples/own-translator/hide.test.js'), [])
+  assert.equal(hide.files.map(({ path }) => path).sort(), ['README.md', 'hide.js', 'package.json'])
+})
+
+test('the example: at most 40 lines, which keep all promises by its own test, served as a package and as a file', async () => {
+  assert.ok(readFileSync(join(example, 'hide.js'), 'utf8').trim().split('\n').length <= 40)
+  const own = join(folder, 'own')
+  cpSync(example, own, { recursive: true })
+  link(own)
+  const { stdout, stderr, status } = spawnSync('npm', ['test'], { cwd: own, encoding: 'utf8' })
+  assert.is(status, 0, stdout + stderr)
+  assert.match(stdout, /Total: +30\d\n +Passed: +30\d\n/)
+  mkdirSync(join(own, 'd'))
+  for (const name of ['.dot', '_line', 'seen']) writeFileSync(join(own, 'd', name), name)
+  const sees = (words: string[], names: string, program?: string) => served(own, words, (ninefold) => {
+    assert.is(ninefold('ls', '-a', '/').stdout, names)
+    assert.is(ninefold('cat', '/seen').stdout, 'seen')
+  }, program)
+  await sees(serve('/=npm:ninefold-hide prefix=_ | posix ./d'), '.dot\nseen\n')
+  await sees(serve('/=./hide.js | posix ./d'), '_line\nseen\n', join(root, 'bin/ninefold'))        // whose ninefold is another copy
+  writeFileSync(join(own, 'n.yaml'), `translators: npm:ninefold-*\nlisten: unix:${join(folder, 's.sock')}\nnamespace: { /: [npm:ninefold-hide: _, posix: ./d] }\n`)
+  await sees(['serve', 'n.yaml', '--log', 'error'], '.dot\nseen\n')
+  await sees(['serve.js', './d', 'URL'], '_line\nseen\n', process.execPath)
+})
+
+for (const [kind, flags, at, works] of [
+  ['layer', [], '/=./a-b.js | memory', (ninefold: (...words: string[]) => { stdout: string }) => { ninefold('put', '-', '/note'); assert.is(ninefold('cat', '/note').stdout, 'Hurd\n') }],
+  ['brick', ['--brick'], '/=./a-b.js Hurd', (ninefold: (...words: string[]) => { stdout: string }) => { assert.is(ninefold('cat', '/').stdout, 'Hello, Hurd!\n') }],
+] as const) {
+  test(`create-translator makes a ${kind} that keeps its test, is what its types say, and is served`, async () => {
+    const dir = join(folder, kind), make = () => spawnSync(bin, ['create-translator', 'a-b', '--dir', dir, ...flags], { cwd: folder, encoding: 'utf8' })
+    const { stdout, status } = make()
+    assert.is(status, 0)
+    assert.equal(readdirSync(dir).sort(), ['README.md', 'a-b.js', 'a-b.test.js', 'package.json'])
+    assert.is(stdout.split('Next:')[1]!.trim(), `cd ${dir} && npm install\n    npm test\n    npx ninefold serve --at '${kind === 'layer' ? '/=./a-b.js | memory' : '/=./a-b.js'}'`)
+    const again = make()
+    assert.equal([again.status, again.stderr], [1, `ninefold: create-translator: ${dir}: is there already. Choose another folder: --dir\n`])
+    link(dir)
+    const tested = spawnSync('npm', ['test'], { cwd: dir, encoding: 'utf8' })
+    assert.is(tested.status, 0, tested.stdout + tested.stderr)
+    await served(dir, serve(at), works)
+  })
+}
+test('create-translator refuses names that stacks could not have, or have already', () => {
+  const refused = (name: string, status: number, says: RegExp) => {
+    const made = spawnSync(bin, ['create-translator', name], { cwd: home, encoding: 'utf8' })
+    assert.is(made.status, status)
+    assert.match(made.stderr, says)
+  }
+  for (const name of ['Loud', '../loud', '1st', 'a_b']) refused(name, 2, /is not a name for a translator/)
+  refused('memory', 1, /ninefold has a translator of that name/)
+  assert.equal(readdirSync(home).filter((name) => name !== 'node_modules').sort(), ['package-lock.json', 'package.json'])
+})
+
+test('strict TypeScript takes what the packages export, and checks what is plain JavaScript', () => {
+  writeFileSync(join(folder, 'own/program.ts'), `
+import { conform, type Options } from 'ninefold/conform'
+import { serve, type Server } from 'ninefold/server'
+import { ForwardTranslator } from 'ninefold/translators/forward'
+import { memory } from 'ninefold/translators/memory/memory'
+import { int, translator } from 'ninefold/translators/options'
+import type { Translator } from 'ninefold/translators/translator'
+const typed = translator({ name: 'typed', about: '', children: 1, options: { n: int({ about: '', default: 1 }) }, start: ({ n }, [child]) => { const m: number = n; return new ForwardTranslator(String(m), child, (root) => root) } })
+export const options: Options = { quick: true }
+export const make = async (): Promise<Translator> => typed({ n: 2 }, await memory({}))
+export const start = async (): Promise<Server> => serve({ listen: [], namespace: new Map([['/', await make()]]) })
+// @ts-expect-error: an option that it does not have
+export const wrong = typed({ m: 2 }, undefined as never)
+conform('typed', make, options)
+`)
+  const files = ['own/program.ts', 'own/hide.js', 'own/hide.test.js', 'own/serve.js', 'layer/a-b.js', 'layer/a-b.test.js', 'brick/a-b.js', 'brick/a-b.test.js']
+  const words = ['--noEmit', '--strict', '--allowJs', '--checkJs', '--target', 'es2022', '--module', 'nodenext', '--lib', 'es2023,esnext.disposable', '--types', 'node', '--typeRoots', join(root, 'node_modules/@types')]
+  const { stdout, status } = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...words, ...files], { cwd: folder, encoding: 'utf8' })
+  assert.is(stdout, '')
+  assert.is(status, 0)
+})
+
+test("the README's chapter, step by step", async () => {
+  const chapter = readFileSync(join(root, 'README.md'), 'utf8').split('\n## A translator of your own\n')[1]!.split('\n## ')[0]!
+  const commands = [...chapter.matchAll(/^ {4}(\S.*)$/gm)].map((match) => match[1]!), [create, cd, install, check, last] = commands as [string, string, string, string, string]
+  assert.is(commands.length, 5)
+  const sh = (cwd: string, line: string) => { const { status, stdout, stderr } = spawnSync('sh', ['-ec', line], { cwd, encoding: 'utf8' }); assert.is(status, 0, `${line}: ${stdout}${stderr}`) }
+  sh(home, create)
+  const shout = join(home, cd.split(' ')[1]!), sources = '../ninefold ../ninefold/protocol'
+  assert.ok(install.endsWith(sources))
+  sh(shout, `${install.replace(sources, tarballs.join(' '))} --offline --ignore-scripts`)                       // what a checkout is packed to
+  sh(shout, check)
+  const [, at] = /^npx ninefold serve --at '(.*)'$/.exec(last)!
+  const own = (path: string) => (ninefold: (...words: string[]) => { stdout: string }) => { ninefold('put', '-', path); assert.is(ninefold('cat', path).stdout, 'Hurd\n') }
+  await served(shout, serve(at!), own('/note'))
+  const config = /```yaml\n([^]*?)```/.exec(chapter)![1]!
+  writeFileSync(join(shout, 'n.yaml'), config)
+  await served(shout, ['serve', 'n.yaml', '--listen', 'URL', '--log', 'error'], own('/loud/note'))
+})
+test.run()
