@@ -124,7 +124,7 @@ conform('typed', make, options)
 
 test("the README's chapter, step by step", async () => {
   const chapter = readFileSync(join(root, 'README.md'), 'utf8').split('\n## A translator of your own\n')[1]!.split('\n## ')[0]!
-  const commands = [...chapter.matchAll(/^ {4}(\S.*)$/gm)].map((match) => match[1]!), [create, cd, install, check, last] = commands as [string, string, string, string, string]
+  const commands = [...chapter.replace(/```[^]*?```/g, '').matchAll(/^ {4}(\S.*)$/gm)].map((match) => match[1]!), [create, cd, install, check, last] = commands as [string, string, string, string, string]
   assert.is(commands.length, 5)
   const sh = (cwd: string, line: string) => { const { status, stdout, stderr } = spawnSync('sh', ['-ec', line], { cwd, encoding: 'utf8' }); assert.is(status, 0, `${line}: ${stdout}${stderr}`) }
   sh(home, create)
