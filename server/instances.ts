@@ -102,9 +102,9 @@ export class Instances {
   /**
    * How a stack could come to stand at a path, where `old` may be reused. Each instance is called after its place ('/vault: crypt')
    * and has a folder of its own below the state folder, named by path and translator, with a number from the second on: so
-   * that a layer more or less above does not part it from what it kept. keeps: false where it has no path to be found by again.
+   * that a layer more or less above does not part it from what it kept. passing: who owns what it makes up, where it has no path to be found by again.
    */
-  plan(path: string, stack: Stack, old: Instance | null, keeps = true): Plan {
+  plan(path: string, stack: Stack, old: Instance | null, passing?: Env['owner']): Plan {
     const unused = new Set(old?.all()), seen = new Map<string, number>()
     const match = (stack: Stack, position: string): Plan => {
       const { factory: { definition }, options } = stack, { name } = definition
@@ -116,8 +116,8 @@ export class Instances {
       const reuse = equal ?? fits.find(({ translator, values: now }) => translator.reconfigure && onlyLive(definition, now, values)) ?? null
       if (reuse) unused.delete(reuse)
       const env: Env = {
-        name: `${path}: ${name}`, log: this.log, ...(this.meters && { meters: this.meters }), ...(this.reach && { reach: this.reach }),
-        ...(this.state === undefined || !keeps ? {} : { state: `${this.state}/stacks/${encodeURIComponent(path)}/${name}${count > 1 ? `-${count}` : ''}` }),
+        name: `${path}: ${name}`, log: this.log, ...(this.meters && { meters: this.meters }), ...(this.reach && { reach: this.reach }), ...(passing && { owner: passing }),
+        ...(this.state === undefined || passing ? {} : { state: `${this.state}/stacks/${encodeURIComponent(path)}/${name}${count > 1 ? `-${count}` : ''}` }),
       }
       return { stack, position, values, env, children, reuse, changed: reuse !== null && !equal, holds: reuse ? [] : definition.exclusive?.(values, env) ?? [] }
     }

@@ -22,6 +22,8 @@ export const followed: Look = (namespace, user, root, dir, name) => drive(find(n
 
 /** Links on the way to a file at most, as on Linux; names on the way, and what climbing up to look for the root counts among them. */
 const LINKS = 40, NAMES = 512, CLIMB = 32
+/** Directories on the way up that are passed in one turn of the loop: there is no end to how deep a tree is. */
+const IN_A_TURN = 256
 
 function* find(namespace: Namespace, user: User, root: File, dir: File, name: string): Steps<File> {
   let file: File = yield* get(namespace.step(dir, name))
@@ -102,7 +104,8 @@ export function* isBelow(namespace: Namespace, file: File, root: File): Steps<bo
   if (root === namespace.root.file) return true
   let at = file.retain()
   try {
-    while (!at.isAt(root)) {
+    for (let n = 1; !at.isAt(root); n++) {
+      if (n % IN_A_TURN === 0) yield new Promise(setImmediate)
       const up: File = yield* get(namespace.up(at)), stays = up === at
       at.release()
       at = up

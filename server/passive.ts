@@ -14,7 +14,7 @@ import { Attrs, errno, isErrno } from 'ninep'
 import { ForwardNode } from '../translators/forward.ts'
 import { BadOption, duration, translator } from '../translators/options.ts'
 import type { Log, Option, Values } from '../translators/options.ts'
-import type { Awaitable, Node, Translator, Volume } from '../translators/translator.ts'
+import type { Awaitable, Node, Owner, Translator, Volume } from '../translators/translator.ts'
 import { failing } from './failing.ts'
 import type { Instances } from './instances.ts'
 import type { File, Mount, Namespace } from './namespace.ts'
@@ -51,6 +51,10 @@ function allowed(value: unknown): readonly string[] {
 
 /** Records there may be, bytes of one, and instances that run at a time. */
 const RECORDS = 65_536, BYTES = 4096, RUNNING = 1024
+/** Layers over a node, with those of the passive translators that it lies in: what each adds is done at every read, in one turn of the loop. */
+const LAYERS = 16
+/** Names for those that run. There is an identity for 65 536 volumes that ever were, which go by them: users must not make up any number. */
+const SLOTS = 2 * RUNNING
 /** After a start that failed the next is tried in this many seconds, twice as many after each further one, to the most. */
 const AGAIN = 1, MOST = 300
 
@@ -65,6 +69,10 @@ export class Active {
   used = Date.now()
   again = 0
   readonly since = new Date()
+  /** Layers over the node, with those of what that lies in. */
+  layers = 0
+  /** Which name it runs by, until it is closed. */
+  slot: number | null = null
   ending: Promise<void> | null = null
   /** dir: what '..' leads to where the file knows no directory. */
   constructor(readonly under: File, readonly dir: File | null, readonly name: string) {}
@@ -85,6 +93,8 @@ export class Passive {
   readonly #nodes = new Map<string, Set<bigint>>()
   readonly #active = new Set<Active>()
   #count = 0
+  readonly #slots = new Set<number>()
+  #slot = 0
   readonly #file: string | undefined
   #saving: Promise<void> | null = null
   #again: Promise<void> | null = null
@@ -145,7 +155,7 @@ export class Passive {
     const { under, name } = active
     try {
       if (this.#closed) throw errno('ECANCELED', 'the server stops')
-      if (this.#active.size > RUNNING) throw errno('EAGAIN', `more than ${RUNNING} passive translators run`)
+      if (active.slot === null && this.#slots.size >= RUNNING) throw errno('EAGAIN', `more than ${RUNNING} passive translators run`)
       let text: string
       try { text = Buffer.from(await under.node.getxattr(RECORD)).toString() } catch (e) {
         if (!isErrno(e, 'ENODATA')) throw e
@@ -153,7 +163,9 @@ export class Passive {
         this.#end(active)
         return
       }
-      const mount = this.#started(name, this.#parse(text, under)), { timeout } = this.rules
+      const stack = this.#parse(text, under)
+      active.layers = layersOver(under) + depth(stack)
+      const mount = this.#started(`passive ${active.slot ??= this.#freeSlot()}`, stack, await under.node.getattr(Attrs.UID | Attrs.GID)), { timeout } = this.rules
       this.#stand(active, await within(mount, timeout, 'did not start', (late) => {
         late.retire()
         late.root!.release()
@@ -163,14 +175,15 @@ export class Passive {
       this.log.info({ translator: name, stack: text }, 'a passive translator was started')
     } catch (e) {
       active.error = e as Error
+      this.#letGo(active)
       active.again = Date.now() + 1000 * Math.min(MOST, AGAIN * 2 ** active.failures++)
       this.log.warn({ translator: name, err: e }, 'a passive translator did not start')
       const factory = failing(under, e as Error)
-      this.#stand(active, await this.#started(name, { factory, options: {}, children: [] }))
+      this.#stand(active, await this.#started('passive', { factory, options: {}, children: [] }))
     }
   }
-  async #started(name: string, stack: Stack): Promise<Mount> {
-    const top = await this.instances.start(this.instances.plan(`passive ${name}`, stack, null, false)), mount = this.namespace.mount(top.name, top.lease())
+  async #started(path: string, stack: Stack, { uid, gid }: Owner = { uid: 0, gid: 0 }): Promise<Mount> {
+    const top = await this.instances.start(this.instances.plan(path, stack, null, { uid, gid })), mount = this.namespace.mount(top.name, top.lease())
     try {
       mount.root = await mount.adopt(await mount.face.attach(''))
     } catch (e) {
@@ -179,6 +192,16 @@ export class Passive {
     }
     mount.volatile = [...top.all()].some(({ factory }) => factory.definition.volatile)
     return mount
+  }
+  /** One that was let go long ago, for what is cached by its numbers. */
+  #freeSlot(): number {
+    do this.#slot = (this.#slot + 1) % SLOTS; while (this.#slots.has(this.#slot))
+    this.#slots.add(this.#slot)
+    return this.#slot
+  }
+  #letGo(active: Active): void {
+    if (active.slot !== null) this.#slots.delete(active.slot)
+    active.slot = null
   }
   #stand(active: Active, mount: Mount): void {
     mount.over = active
@@ -210,6 +233,7 @@ export class Passive {
         mount.root!.release()
         await mount.ended
       }
+      this.#letGo(active)
       under.release()
       dir?.release()
     })()
@@ -304,7 +328,9 @@ export class Passive {
     const layer = innermost(readLine(text), this.known), known = new Map([...this.known, [NODE, onto(under)]])
     const refused = [...names(layer)].find((name) => this.known.has(name) && !this.rules.allow.includes(name))
     if (refused !== undefined) throw errno('EPERM', `${refused} may not be started from a node: the server's owner would have to allow it`)
-    return checkStack(layer, known)
+    const stack = checkStack(layer, known)
+    if (layersOver(under) + depth(stack) > LAYERS) throw errno('ELOOP', `more than ${LAYERS} layers over a node`)
+    return stack
   }
 
   async #note(file: File): Promise<void> {
@@ -364,6 +390,10 @@ function* names({ name, children }: Layer): Generator<string> {
   yield name
   for (const child of children) yield* names(child)
 }
+
+function depth({ children }: Stack): number { return 1 + children.reduce((sum, child) => sum + depth(child), 0) }
+/** Those of the passive translator that a node lies in. */
+function layersOver({ mount: { over } }: File): number { return over?.layers ?? 0 }
 
 /** The file itself, as a brick. It is held by who started this. */
 function onto(file: File): AnyFactory {

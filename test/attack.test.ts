@@ -212,6 +212,23 @@ for (const [name, make] of [['memory', () => brick('/')], ['posix', () => posix(
   })
 }
 
+test('who climbs out of a deep tree, to see that it is none, lets others have their turn', async () => {
+  const { server, url } = await stand(await brick('/')), deep = 2000
+  const raw = await Raw.versioned(url)
+  await raw.attach(0)
+  await raw.mkdir(0, 'root')
+  await raw.attach(1, 'root')
+  for (let i = 0; i < deep; i++) {
+    await raw.mkdir(1, 'd')
+    await raw.walk(1, 1, 'd')
+  }
+  raw.bytes(frame('Twalk', 1, { fid: 1, newfid: 2, names: ['..', 'd', '..', 'd'] }), frame('Tgetattr', 2, { fid: 0, mask: 0x7ff }))
+  assert.equal((await raw.strayed(2)).map(({ name, tag }) => [name, tag]), [['Rgetattr', 2], ['Rwalk', 1]])
+  raw.strays.length = 0
+  await raw.end()
+  await server.stop()
+})
+
 test('from a read-only attach point nothing is linked into one that is not', async () => {
   const { server, url } = await stand(await brick('/'), { attach: new Map([['/', attachRules()], ['/ro', attachRules({ 'read-only': true })]]) })
   const raw = await Raw.versioned(url)

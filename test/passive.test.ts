@@ -176,6 +176,56 @@ test('one that fails is an error on that node alone, tells why, is tried again l
   assert.is(await raw.content(0, 'f'), 'text')
 }, 'memory', { passive: { allow: ['posix'] } }))
 
+test('what is made up belongs to whom the node does, and is no program of anybody', async () => {
+  if (me !== 0) return
+  await serving(async ({ urls }, raw) => {
+    const other = await Raw.versioned(urls[0]!)
+    await other.attach(0, '', 1000)
+    await other.file(0, 'f', 'text')
+    assert.is(await record(other, 'f', 'hello "root wrote this"'), 'ok')
+    await raw.walk(0, 1, 'f')
+    const { uid, mode } = await raw.getattr(1)
+    assert.equal([uid, mode & 0o7777, await raw.content(0, 'f')], [1000, 0o444, 'root wrote this'])
+    assert.is(await record(other, 'f', 'fifo mode=2541'), 'EINVAL')       // 04755
+    await other.end()
+  })
+})
+
+test('no record leads past a directory that is closed to its owner', () => serving(async (_, raw) => {
+  await raw.mkdir(0, 'd')
+  assert.is(await record(raw, 'd', 'subdir closed/open'), 'EPERM')
+}))
+
+test('layers have an end, in one record and in those that lie in each other', () => serving(async (_, raw) => {
+  await raw.mkdir(0, 'd')
+  assert.is(await record(raw, 'd', Array(500).fill('rot13').join(' | ')), 'ELOOP')
+  assert.is(await record(raw, 'd', Array(14).fill('rot13').join(' | ')), 'ok')
+  await raw.walk(0, 1, 'd')
+  await raw.file(1, 'f', 'text')
+  const inside = async (text: string) => {
+    await raw.walk(1, 2, 'f')
+    await raw.ok('Txattrcreate', { fid: 2, name: RECORD, attrSize: text.length, flags: 0 })
+    await raw.write(2, text)
+    return raw.outcome('Tclunk', { fid: 2 })
+  }
+  assert.equal([await inside('rot13'), await inside('hello')], ['ELOOP', 'ok'])
+}))
+
+test('the names of files are no volumes: there are only so many of these, for ever', async () => {
+  const { path, end } = folder()
+  try {
+    await serving(async (_, raw) => {
+      for (const name of ['one-name', 'another-name']) {
+        await raw.file(0, name, 'text')
+        assert.is(await record(raw, name, 'hello'), 'ok')
+        assert.is(await raw.content(0, name), 'Hello, world!\n')
+      }
+    }, 'memory', { state: path })
+    const volumes = Object.keys(JSON.parse(readFileSync(join(path, 'volumes.json'), 'utf8')).volumes)
+    assert.equal(volumes.filter((label) => label.includes('-name')), [])
+  } finally { end() }
+})
+
 test('many walks at once start one', () => serving(async ({ mounts }, raw) => {
   await raw.mkdir(0, 'd')
   await raw.mkdir(0, 'e')

@@ -37,6 +37,7 @@ export interface Log {
 export interface Env {
   readonly name: string                                   // for logs and metrics: '/vault: crypt'
   readonly log: Log
+  readonly owner?: { readonly uid: number; readonly gid: number }   // of what is made up; absent: the server's user
   readonly state?: string                                 // a folder of its own, outliving restarts, to be made where it is not there; absent: none was given
   /** What is mounted over a path of the namespace, to be closed by who asked, and the rest of the path in it. ENOENT; absent: there is no namespace. */
   readonly reach?: (names: readonly string[]) => { translator: Translator; rest: string[] }

@@ -6,6 +6,7 @@ import type { Attr, Qid, SetAttr, StatFs, Time } from 'ninep'
 import { now } from './clock.ts'
 import { after } from './forward.ts'
 import { int } from './options.ts'
+import type { Env } from './options.ts'
 import type { Awaitable, Call, Created, DirSink, Handle, Node, Translator, Volume } from './translator.ts'
 
 const EMPTY = new Uint8Array(0)
@@ -83,17 +84,17 @@ export interface Face {
 }
 
 /** The option of those that are written to: who may. */
-export const modeOption = int({ about: 'permission bits of the file', max: 0o7777, default: 0o666 })
+export const modeOption = int({ about: 'permission bits of the file', max: 0o777, default: 0o666 })
 
-/** A translator that is one file. Its owner is the server's user; chmod, chown and times last as long as it runs. */
+/** A translator that is one file. Its owner is the server's user, or that of the node that it is recorded on; chmod, chown and times last as long as it runs. */
 export class FileTranslator implements Translator {
   readonly volume: Volume
   readonly qid: Qid
   attr: Attr
-  constructor(readonly name: string, instance: string, mode: number, readonly face: Face) {
+  constructor(readonly name: string, { name: instance, owner }: Env, mode: number, readonly face: Face) {
     this.volume = { label: `${name}:${instance}` }
     this.qid = { type: qidType(S.IFREG), version: 0, path: 1n }
-    this.attr = syntheticAttr(this.qid, S.IFREG | mode, now(), { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, size: face.size })
+    this.attr = syntheticAttr(this.qid, S.IFREG | mode, now(), { ...owner ?? { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }, size: face.size })
   }
   attach(aname: string): Node {
     if (aname !== '' && aname !== '/') throw errno('ENOENT', 'attach', aname)

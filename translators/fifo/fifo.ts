@@ -15,13 +15,13 @@ export const fifo = translator({
   confined: true,
   concurrent: true,
   options: {
-    capacity: size({ about: 'bytes it holds before writers wait', min: PIPE_BUF, max: 2 ** 24, default: 65536 }),
+    capacity: size({ about: 'bytes it holds before writers wait', min: PIPE_BUF, max: 2 ** 20, default: 65536 }),
     'kernel-reads': flag({ about: 'answer a read that goes on where a short one ended with nothing, once: kernels ask so before they give programs what came', default: true }),
     mode: modeOption,
   },
   start: ({ capacity, mode, 'kernel-reads': kernel }, _children, env) => {
     const pipe = new Pipe(capacity)
-    return new FileTranslator('fifo', env.name, mode, {
+    return new FileTranslator('fifo', env, mode, {
       size: 0, writable: true,
       async open(flags, call) {
         const reads = (flags & O.ACCMODE) !== O.WRONLY, writes = (flags & O.ACCMODE) !== O.RDONLY, waits = (flags & O.NONBLOCK) === 0

@@ -12,7 +12,7 @@ export const hello = translator({
   options: { text: text({ about: 'what it says', positional: true, default: 'Hello, world!\n' }) },
   start: (options, _children, env) => {
     const bytes = Buffer.from(options.text)
-    return new FileTranslator('hello', env.name, 0o444, {
+    return new FileTranslator('hello', env, 0o444, {
       size: bytes.length, writable: false,
       open: () => ({
         read: (into, offset) => bytes.subarray(offset, offset + into.length),

@@ -11,7 +11,7 @@ export const nullFile = translator({
   confined: true,
   concurrent: true,
   options: { mode: modeOption },
-  start: ({ mode }, _children, env) => new FileTranslator('null', env.name, mode, {
+  start: ({ mode }, _children, env) => new FileTranslator('null', env, mode, {
     size: 0, writable: true,
     open: () => ({ read: () => nothing, write: (bytes) => bytes.length }),
   }),

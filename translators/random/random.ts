@@ -16,7 +16,7 @@ export const random = translator({
     size: size({ about: 'where it ends; 0: it does not, and says that it is empty', default: 0 }),
     mode: modeOption,
   },
-  start: ({ size, mode }, _children, env) => new FileTranslator('random', env.name, mode, {
+  start: ({ size, mode }, _children, env) => new FileTranslator('random', env, mode, {
     size, writable: true,
     open: () => ({
       read: (into, offset) => randomFillSync(into.subarray(0, Math.max(0, Math.min(into.length, AT_ONCE, size === 0 ? AT_ONCE : size - offset)))),

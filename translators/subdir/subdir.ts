@@ -6,7 +6,6 @@ export const subdir = translator({
   name: 'subdir',
   about: 'One directory, or one file, of what is below.',
   children: 1,
-  confined: true,
   concurrent: true,
   options: { path: text({ about: 'where it is below; symbolic links are not followed', positional: true }) },
   async start({ path }, [child]) {

@@ -15,7 +15,7 @@ export const zero = translator({
     size: size({ about: 'where it ends; 0: it does not, and says that it is empty', default: 0 }),
     mode: modeOption,
   },
-  start: ({ size, mode }, _children, env) => new FileTranslator('zero', env.name, mode, {
+  start: ({ size, mode }, _children, env) => new FileTranslator('zero', env, mode, {
     size, writable: true,
     open: () => ({
       read: (into, offset) => zeros.subarray(0, Math.max(0, Math.min(into.length, size === 0 ? into.length : size - offset))),
