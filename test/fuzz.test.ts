@@ -72,7 +72,7 @@ test('it counts what is owed, however the bytes are cut', () => {
 })
 test('a Tversion that is refused ends what came before it, whatever had its tag', () => {
   const old = frame('Tclunk', 0xffff, { fid: 0 }), small = frame('Tversion', 0xffff, { msize: 7, version: '9P2000.L' })
-  const ledger = talk([version, agreed], [Buffer.concat([old, small, clunk]), frame('Rlerror', 0xffff, { ecode: 90 })])
+  const ledger = talk([version, agreed], [Buffer.concat([old, small, old, clunk]), frame('Rlerror', 0xffff, { ecode: 90 })])
   assert.equal([ledger.open, ledger.agreed], [1, undefined])
   ledger.came(encoded('9P2000', 'Rerror', 1, { ename: 'Invalid argument' }))
   assert.is(ledger.open, 0)

@@ -68,7 +68,7 @@ export class Line {
     }, limit * 1000 / 2)
     try {
       while (!this.wrong && !this.closed && !so()) {
-        if (late) throw new Wrong(`${what}: nothing came for ${limit / 2} s and more, and no answer have: ${this.ledger.missing}`)
+        if (late) throw new Wrong(`${what}: nothing came for ${limit / 2} s and more, and no answer have: ${this.ledger.missing}\nbefore: ${this.ledger.trail}`)
         await new Promise<void>((resolve) => { this.#wake = resolve })
       }
     } finally { clearInterval(timer) }

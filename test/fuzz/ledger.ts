@@ -97,7 +97,7 @@ export class Ledger {
     this.#trail[at + 1] = tag
     this.#trail[at + 2] = first
   }
-  /** What went before, for people. */
+  /** The last frames in either direction, for people. */
   get trail(): string {
     const steps: string[] = []
     for (let step = Math.max(0, this.#steps - TRAIL); step < this.#steps; step++) {
@@ -229,7 +229,7 @@ export class Ledger {
     const refused = type === Rlerror || type === Rerror
     let before: Due | undefined, due = this.#due.get(tag)
     // Where a Tversion is among those with its tag, an error may be the answer to that.
-    if (refused) for (let one = due; one; one = one.next) if (one.type === Tversion) this.#unversioned(one)
+    if (refused) for (let one = due; one; one = one.next) if (one.type === Tversion) this.#unversioned(one, due!)
     // Of several requests with one tag an error answers the first, but no Tflush that can be read, once there is a dialect.
     const belongs = (due: Due) => refused ? due.type !== Tflush || due.fid < 0 || !this.agreed : due.type + 1 === type
     for (; due && !belongs(due); due = due.next) before = due
@@ -296,8 +296,10 @@ export class Ledger {
     if (due.type === Tflush && dialect && due.fid >= 0) wrong('a Tflush was answered with an error')
   }
   /** A Tversion was refused, or may have been: by its msize, which ends all that was, or as no message at all, which ends nothing. */
-  #unversioned(version: Due): void {
+  #unversioned(version: Due, first: Due): void {
     this.#unsure = true
+    // Which of those with its tag is answered by what comes now, no one can tell.
+    for (let one: Due | undefined = first; one; one = one.next) this.#forgive(one)
     for (const first of this.#due.values()) for (let old: Due | undefined = first; old; old = old.next) if (old.seq <= version.seq) this.#forgive(old)
     this.msize = Math.max(this.msize, UNVERSIONED)
   }
