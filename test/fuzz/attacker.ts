@@ -10,8 +10,8 @@ import { PIT, one } from './pools.ts'
 import type { Roll } from './pools.ts'
 import { LIMIT } from './subject.ts'
 
-/** What was done, to be done again. wait: until all that can be answered is; half: no more is sent. */
-export interface Deed { readonly who: string; readonly what: 'open' | 'send' | 'wait' | 'half' | 'cut' | 'reset'; readonly bytes?: Buffer; readonly tcp?: boolean }
+/** What was done, to be done again. wait: until at most so many that can be answered are not; half: no more is sent. */
+export interface Deed { readonly who: string; readonly what: 'open' | 'send' | 'wait' | 'half' | 'cut' | 'reset'; readonly bytes?: Buffer; readonly tcp?: boolean; readonly most?: number }
 export interface Weapons { readonly urls: readonly string[]; readonly dialect: Dialect; readonly raw: boolean; readonly roll: Roll; readonly deeds: Deed[] }
 
 const BURST = 192 * 1024
@@ -74,9 +74,9 @@ export class Line {
     } finally { clearInterval(timer) }
     if (this.wrong) throw this.wrong
   }
-  async answered(most: number): Promise<void> {
-    this.deeds.push({ who: this.who, what: 'wait' })
-    await this.until('answers', () => this.ledger.open - this.ledger.waiting <= most && !this.stuffed)
+  async answered(most: number, limit?: number): Promise<void> {
+    this.deeds.push({ who: this.who, what: 'wait', most })
+    await this.until('answers', () => this.ledger.open - this.ledger.waiting <= most && !this.stuffed, limit)
   }
   pause(): void { this.#socket.pause() }
   resume(): void { this.#socket.resume() }
@@ -161,9 +161,8 @@ async function end(line: Line, grammar: Grammar, roll: Roll, tcp: boolean): Prom
   let at = 0
   for (const oldtag of ledger.tags) at = grammar.writeOne('Tflush', out, at, { oldtag })
   line.send(Buffer.from(out.subarray(0, at)))
-  deedsWait(line)
+  line.deeds.push({ who: line.who, what: 'wait' })
   await line.until('answers to all', () => ledger.open === 0 || ledger.doomed)
   if (ledger.doomed) await line.until('the end of a connection that is out of step', () => false)
   else line.cut()
 }
-function deedsWait(line: Line): void { line.deeds.push({ who: line.who, what: 'wait' }) }

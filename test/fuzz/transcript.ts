@@ -5,7 +5,7 @@
 //   0 open                    a connection named 0; `tcp` behind it: not over the unix socket
 //   0 send 13000000...        a frame, in hex
 //   0 more 1b000000...        another one of the same write
-//   0 wait                    until all is answered that can be
+//   0 wait 16                 until no more than so many requests that can be answered are not
 //   0 half | 0 cut | 0 reset  its end: no more is sent, or it is gone
 
 import type { Dialect } from 'ninep'
@@ -21,8 +21,8 @@ export interface Transcript { readonly about: readonly string[]; readonly stack:
 
 export function write({ about, stack, deeds }: Transcript): string {
   const lines = [...about.map((line) => `# ${line}`), `stack ${stack}`]
-  for (const { who, what, bytes, tcp } of deeds) {
-    if (what !== 'send') { lines.push(`${who} ${what}${tcp ? ' tcp' : ''}`); continue }
+  for (const { who, what, bytes, tcp, most } of deeds) {
+    if (what !== 'send') { lines.push(`${who} ${what}${tcp ? ' tcp' : ''}${most ? ` ${most}` : ''}`); continue }
     frames(bytes!).forEach((frame, i) => lines.push(`${who} ${i === 0 ? 'send' : 'more'} ${frame.toString('hex')}`))
   }
   return lines.join('\n') + '\n'
@@ -49,7 +49,7 @@ export function read(text: string): Transcript {
     else if (who === 'stack') stack = stacks.find((name) => name === what) ?? 'memory'
     else if (what === 'more') deeds.push({ who, what: 'send', bytes: Buffer.concat([deeds.pop()!.bytes!, Buffer.from(rest, 'hex')]) })
     else if (what === 'send') deeds.push({ who, what, bytes: Buffer.from(rest, 'hex') })
-    else if (what !== '') deeds.push({ who, what: what as Deed['what'], tcp: rest === 'tcp' })
+    else if (what !== '') deeds.push({ who, what: what as Deed['what'], tcp: rest === 'tcp', most: Number(rest) || 0 })
   }
   return { about, stack, deeds }
 }
@@ -76,21 +76,25 @@ export async function replay({ stack, deeds }: Transcript, limit?: number): Prom
     await subject.stop()
   } finally { subject.kill() }
 }
+/** Attackers at once, each its connections one after the other. */
 async function act(subject: Subject, deeds: readonly Deed[], limit?: number): Promise<void> {
   const lines = new Map<string, Line>()
-  const settled = (line: Line, most = 0) => line.until('answers', () => line.ledger.open - line.ledger.waiting <= most, limit)
-  try {
-    for (const { who, what, bytes, tcp } of deeds) {
+  const one = async (deeds: readonly Deed[]) => {
+    for (const { who, what, bytes, tcp, most = 0 } of deeds) {
       let line = lines.get(who)
       if (what === 'open') lines.set(who, line = new Line(subject.urls[tcp ? 1 : 0]!, who, [], tcp))
       if (!line) continue
       if (line.wrong) throw line.wrong
       if (what === 'send') line.send(bytes!)
-      else if (what === 'wait') await settled(line)
+      else if (what === 'wait') await line.answered(most, limit)
       else if (what === 'half') await line.half(limit)
       else if (what !== 'open') line.cut(what === 'reset')
     }
-    for (const line of lines.values()) if (!line.closed) await settled(line)
+  }
+  const attackers = new Set(deeds.map(({ who }) => who.split('.')[0]))
+  try {
+    await Promise.all([...attackers].map((attacker) => one(deeds.filter(({ who }) => who.split('.')[0] === attacker))))
+    for (const line of lines.values()) if (!line.closed) await line.answered(0, limit)
   } finally { for (const line of lines.values()) line.cut() }
 }
 
