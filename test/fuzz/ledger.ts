@@ -231,7 +231,8 @@ export class Ledger {
     // Where a Tversion is among those with its tag, an error may be the answer to that.
     if (refused) for (let one = due; one; one = one.next) if (one.type === Tversion) this.#unversioned(one, due!)
     // Of several requests with one tag an error answers the first, but no Tflush that can be read, once there is a dialect.
-    const belongs = (due: Due) => refused ? due.type !== Tflush || due.fid < 0 || !this.agreed : due.type + 1 === type
+    // Of several Tversions it may be that the first was refused, and that its error was taken for another's.
+    const belongs = (due: Due) => refused ? due.type !== Tflush || due.fid < 0 || !this.agreed : due.type + 1 === type && (type !== Rversion || !due.next || due.fid >= b.readUInt32LE(at + 7))
     for (; due && !belongs(due); due = due.next) before = due
     if (!due && refused) [before, due] = [undefined, this.#due.get(tag)]
     if (!due && this.#muddled.has(tag)) {
