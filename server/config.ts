@@ -26,6 +26,8 @@ export interface Config {
   readonly passive: Partial<PassiveRules>
   /** Translators from outside our tree that may be loaded: see outside.ts. */
   readonly translators: readonly string[]
+  /** Where Prometheus reads: tcp://127.0.0.1:9100. */
+  readonly metrics?: string
 }
 
 /** A config that is refused. The message has one line a fault: `ninefold.yaml:7:14: /scratch: memory: ...`. */
@@ -67,6 +69,12 @@ export function checkListen(url: string): string {
   return url
 }
 
+/** Where metrics can be had: an address of TCP, as it is. Throws BadOption. */
+export function checkMetrics(url: string): string {
+  if (parseListen(checkListen(url)).kind !== 'tcp') throw new BadOption(`${url}: metrics are had over TCP. Write tcp://127.0.0.1:9100`)
+  return url
+}
+
 class Reader {
   readonly faults: { offset: number; message: string }[]
   constructor(private readonly document: Document, private readonly source: string, private readonly outside: Outside) {
@@ -77,7 +85,7 @@ class Reader {
     const root = this.document.contents
     const listen: string[] = [], namespace = new Map<string, Stack>(), attach = new Map<string, AttachRules>()
     const translators: string[] = []
-    let known = this.outside, state: string | undefined, limits: Partial<Limits> = {}, passive: Partial<PassiveRules> = {}
+    let known = this.outside, state: string | undefined, metrics: string | undefined, limits: Partial<Limits> = {}, passive: Partial<PassiveRules> = {}
     const sections: Record<string, (value: YamlNode | null, at: number) => void> = {
       listen: (value, at) => {
         const items = isSeq(value) ? value.items as YamlNode[] : [value]
@@ -90,6 +98,7 @@ class Reader {
       attach: (value, at) => this.#entries(value, at, 'attach', (path, rules, at) => this.#try(at, `attach: ${path}: `, () => {
         attach.set(checkPath(path), attachRules(this.#options(rules, at, `attach: ${path}`, attachOptions)))
       })),
+      metrics: (value, at) => this.#try(placeOf(value, at), 'metrics: ', () => { metrics = checkMetrics(this.#text(value, 'an address: tcp://127.0.0.1:9100')) }),
       limits: (value, at) => { limits = this.#options(value, at, 'limits', limitOptions) },
       passive: (value, at) => { passive = this.#options(value, at, 'passive', passiveOptions) },
       translators: (value, at) => {
@@ -108,7 +117,7 @@ class Reader {
       for (const path of attach.keys()) if (path !== '/' && !namespace.has(path)) this.#fault(this.#keyOffset(root, 'attach', path), `attach: ${path}: nothing stands there. The namespace has: ${[...namespace.keys()].join(', ') || 'nothing'}.`)
       if (namespace.size === 0) this.#fault(0, 'namespace is missing. Write, for one: namespace: { /: posix ./export }')
     }
-    return { listen, ...(state === undefined ? {} : { state }), namespace, attach, limits, passive, translators }
+    return { listen, ...(state === undefined ? {} : { state }), namespace, attach, limits, passive, translators, ...(metrics === undefined ? {} : { metrics }) }
   }
 
   #fault(offset: number, message: string): void { this.faults.push({ offset, message }) }

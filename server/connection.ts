@@ -107,6 +107,9 @@ export class Connection implements Holder {
 
   /** Bytes of replies that the kernel has not taken yet. */
   get unsent(): number { return this.#socket.writableLength }
+  /** Bytes since it began. */
+  get received(): number { return this.#socket.bytesRead }
+  get sent(): number { return this.#socket.bytesWritten }
   /** Nothing has come in yet. */
   get silent(): boolean { return this.#silent }
   get #handle(): Handle { return (this.#socket as unknown as { _handle: Handle })._handle }

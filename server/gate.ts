@@ -1,6 +1,6 @@
 // Who comes in, as whom: Tattach's claims against what the peer may claim and what the attach point says.
 
-import { NONUNAME } from 'ninep'
+import { NONUNAME, errno } from 'ninep'
 import { admit, mayClaim } from './peer.ts'
 import type { Peer } from './peer.ts'
 import { NOBODY, UserDatabase, attachRules } from './users.ts'
@@ -35,5 +35,17 @@ export class Gate {
     const claimed = claims || !local || mayClaim(peer, named) ? named : peer.uid ?? NOBODY
     const user = await this.users.user(admit(peer, rules, claimed))
     return { user, rules }
+  }
+
+  /**
+   * Who comes to the control tree: the server's own user or root, at the other end of a unix socket, whatever its mode lets in, and as nobody
+   * else. The rules of attach points don't count. EACCES.
+   */
+  async admitOwner(peer: Peer, uname: string, nUname: number): Promise<{ user: User; rules: AttachRules }> {
+    const refuse = () => errno('EACCES', 'attach', 'ctl')
+    if (peer.kind !== 'unix' || !mayClaim(peer, 0)) throw refuse()
+    const uid = nUname !== NONUNAME ? nUname : await this.users.uidOf(uname) ?? peer.uid!
+    if (uid !== 0 && uid !== process.getuid!()) throw refuse()
+    return { user: await this.users.user(uid), rules: attachRules() }
   }
 }

@@ -9,6 +9,7 @@ import type { Meters } from '../translators/meter.ts'
 import { change, describe, onlyLive, parseOptions, standIn } from '../translators/options.ts'
 import type { Env, Log, Options, Values } from '../translators/options.ts'
 import type { Awaitable, Blobs, Node, SnapshotInfo, Translator } from '../translators/translator.ts'
+import { named } from './control/journal.ts'
 import { ordered } from './order.ts'
 import type { Stack } from './stack.ts'
 
@@ -116,7 +117,7 @@ export class Instances {
       const reuse = equal ?? fits.find(({ translator, values: now }) => translator.reconfigure && onlyLive(definition, now, values)) ?? null
       if (reuse) unused.delete(reuse)
       const env: Env = {
-        name: `${path}: ${name}`, log: this.log, ...(this.meters && { meters: this.meters }), ...(this.reach && { reach: this.reach }), ...(passing && { owner: passing }),
+        name: `${path}: ${name}`, log: named(this.log, `${path}: ${name}`), ...(this.meters && { meters: this.meters }), ...(this.reach && { reach: this.reach }), ...(passing && { owner: passing }),
         ...(this.state === undefined || passing ? {} : { state: `${this.state}/stacks/${encodeURIComponent(path)}/${name}${count > 1 ? `-${count}` : ''}` }),
       }
       return { stack, position, values, env, children, reuse, changed: reuse !== null && !equal, holds: reuse ? [] : definition.exclusive?.(values, env) ?? [] }

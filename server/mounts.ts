@@ -8,7 +8,7 @@
 import { errno } from 'ninep'
 import { meterOf } from '../translators/meter.ts'
 import type { Meter, Meters } from '../translators/meter.ts'
-import { describe } from '../translators/options.ts'
+import { describe, parseOptions } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import type { Translator } from '../translators/translator.ts'
 import { Instance, Instances, allOf } from './instances.ts'
@@ -34,6 +34,8 @@ export interface How {
 
 /** A translator in the tree, as `showtrans` tells of it. */
 export interface Standing {
+  /** Never another's while the server runs. */
+  readonly id: number
   readonly path: string
   /** The line that would make it again. */
   readonly stack: string
@@ -72,7 +74,7 @@ export class NotStarted extends Error {
 }
 
 /** own: its parts may go on in another stack; translators that a program started keep their children to themselves. */
-interface Entry { readonly mount: Mount; readonly top: Instance; readonly since: Date; readonly own: boolean }
+interface Entry { readonly id: number; readonly mount: Mount; readonly top: Instance; readonly since: Date; readonly own: boolean }
 
 /** How long a start may take unless told, seconds. */
 const TIMEOUT = 30
@@ -88,6 +90,9 @@ export class Mounts {
   #starting: readonly Entry[] = []
   #turn: Promise<unknown> = Promise.resolve()
   #closed = false
+  #count = 0
+  /** Told of what has changed. */
+  onChange: (event: 'started' | 'replaced' | 'changed' | 'removed' | 'ended', standing: Standing) => void = () => {}
   private constructor(readonly namespace: Namespace, readonly instances: Instances, readonly passive: Passive, private readonly log: Log) { passive.namespace = namespace }
 
   /**
@@ -159,13 +164,16 @@ export class Mounts {
     return this.#alone(async () => {
       const { top, mount, own } = this.#at(path), instance = [...top.all()][layer]
       if (!instance) throw errno('ENOENT', `${mount.path}: has no layer ${layer}: there are ${[...top.all()].length}, from 0`)
-      const { definition } = instance.factory, fixed = Object.keys(given).filter((key) => definition.options[key] && !definition.options[key].live)
+      const { definition } = instance.factory, { stack: { options } } = instance
+      parseOptions(definition, { ...options, ...given })
+      const fixed = Object.keys(given).filter((key) => definition.options[key] && !definition.options[key].live)
       if (fixed.length > 0 || !instance.translator.reconfigure) {
         const live = own || instance.translator.reconfigure ? liveOptions(instance) : []
         throw errno('EOPNOTSUPP', `${instance.name}: ${fixed.join(', ') || 'it'} can't change while it runs. ${live.length > 0 ? `These can: ${live.join(', ')}` : 'None can'}: a new instance takes settrans`)
       }
-      const { stack: { options } } = instance, plan = this.instances.plan(mount.path, { ...instance.stack, options: { ...options, ...given } }, instance)
+      const plan = this.instances.plan(mount.path, { ...instance.stack, options: { ...options, ...given } }, instance)
       await this.instances.change([plan])
+      this.onChange('changed', this.state(path))
       return layerOf(instance)
     })
   }
@@ -184,6 +192,14 @@ export class Mounts {
   /** All that is mounted, and what is leaving. */
   list(): Standing[] {
     return [...[...this.#entries.values()].map((entry) => standing(entry, 'running')), ...[...this.#leaving].map((entry) => standing(entry, 'leaving'))]
+  }
+  /** The numbers of all of those. */
+  ids(): number[] { return [...this.#entries.values(), ...this.#leaving].map(({ id }) => id) }
+  /** One of them. */
+  find(id: number): Standing | undefined {
+    const of = (entry: Entry) => entry.id === id
+    const entry = [...this.#entries.values()].find(of), leaving = entry ? undefined : [...this.#leaving].find(of)
+    return entry ? standing(entry, 'running') : leaving && standing(leaving, 'leaving')
   }
   /** What is mounted at a path. ENOENT */
   state(path: string): Standing { return standing(this.#at(path), 'running') }
@@ -207,7 +223,7 @@ export class Mounts {
     this.#turn = mine.catch(() => {})
     return mine
   }
-  #entry(path: string, top: Instance, own: boolean): Entry { return { mount: this.namespace.mount(path, top.lease()), top, since: new Date(), own } }
+  #entry(path: string, top: Instance, own: boolean): Entry { return { id: ++this.#count, mount: this.namespace.mount(path, top.lease()), top, since: new Date(), own } }
 
   async #started(plan: Plan, timeout: number): Promise<Instance> {
     const starting = this.instances.start(plan)
@@ -269,13 +285,18 @@ export class Mounts {
       if (entry) this.#entries.set(path, entry)
       else this.#entries.delete(path)
       if (before && !emptied.includes(before)) this.#leaves(before, force)
+      this.onChange(!entry ? 'removed' : before ? 'replaced' : 'started', standing(entry ?? before!, entry ? 'running' : 'leaving'))
     }
+    for (const path of applied.changed) this.onChange('changed', this.state(path))
     return applied
   }
 
   #leaves(entry: Entry, force: boolean): void {
     this.#leaving.add(entry)
-    void entry.mount.ended.then(() => this.#leaving.delete(entry))
+    void entry.mount.ended.then(() => {
+      this.#leaving.delete(entry)
+      this.onChange('ended', standing(entry, 'leaving'))
+    })
     if (force) entry.mount.cut(GRACE).catch((err: unknown) => this.log.warn({ translator: entry.mount.path, err }, 'a translator did not close well'))
   }
 
@@ -375,8 +396,8 @@ function given({ options }: AnyFactory['definition'], values: Readonly<Record<st
   return Object.fromEntries(Object.entries(values).filter(([key, value]) => value !== options[key]!.default))
 }
 
-function standing({ mount, top, since }: Entry, state: Standing['state']): Standing {
-  return { path: mount.path, stack: formatStack(top.stack), state, since, fids: [...mount.fids()].length, layers: [...top.all()].map(layerOf) }
+function standing({ id, mount, top, since }: Entry, state: Standing['state']): Standing {
+  return { id, path: mount.path, stack: formatStack(top.stack), state, since, fids: [...mount.fids()].length, layers: [...top.all()].map(layerOf) }
 }
 function layerOf(instance: Instance): Layer {
   const meter = meterOf(instance.translator)

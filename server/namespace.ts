@@ -271,6 +271,15 @@ export class Namespace {
     return mount
   }
 
+  /** The root of a translator that stands nowhere in the tree, and has one of its own; retained as long as the server runs. */
+  async aside(path: string, translator: Translator): Promise<File> {
+    const mount = this.mount(path, translator), root = mount.root = await mount.adopt(await mount.face.attach(''))
+    mount.place = root.place = new Place('', null)
+    root.place.file = root
+    root.place.mount = mount
+    return root
+  }
+
   /**
    * Finds out what will stand where once each of these paths has that mount, or none. Changes one at a time, please. ENOTDIR: something would be
    * mounted below a file; or what attaching to a mount throws, with its path. keep: places stay where nothing is mounted for now.

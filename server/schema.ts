@@ -21,6 +21,7 @@ export function configSchema(known: ReadonlyMap<string, AnyFactory> = translator
       listen: { description: 'Addresses: unix:SOCKET, tcp://HOST:PORT, fd:N.', anyOf: [address, { type: 'array', items: address }] },
       state: { description: 'Folder for what outlives a restart.', type: 'string', minLength: 1 },
       namespace: { description: 'What stands at which path.', type: 'object', minProperties: 1, additionalProperties: false, patternProperties: { '^/': { $ref: '#/$defs/stack' } } },
+      metrics: { description: 'Address at which Prometheus reads metrics, by HTTP.', type: 'string', pattern: '^tcp://.' },
       attach: { description: 'Who comes in where, and as whom.', type: 'object', additionalProperties: false, patternProperties: { '^/': object(attachOptions) } },
       translators: { description: 'Translators from outside that may be loaded, which runs their code: npm:NAME, or a path, * for anything but a slash.', anyOf: [allowed, { type: 'array', items: allowed }] },
       limits: { description: 'What one client, and all together, may ask for.', ...object(limitOptions) },

@@ -2,6 +2,7 @@
 
 import { closeSync } from 'node:fs'
 import { Socket } from 'node:net'
+import { errno } from 'ninep'
 import type { Meters } from '../translators/meter.ts'
 import { silent } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
@@ -9,6 +10,10 @@ import type { Translator } from '../translators/translator.ts'
 import { claimedDescriptors, descriptorLimit, dupCloexec } from '../translators/sys.ts'
 import { Connection, pinnedBytes } from './connection.ts'
 import type { Adopt } from './connection.ts'
+import { controlTree } from './control/control.ts'
+import { Events } from './control/events.ts'
+import { Journal } from './control/journal.ts'
+import type { Governed } from './control/verbs.ts'
 import { Gate } from './gate.ts'
 import { Identity } from './identity.ts'
 import { defaultLimits } from './limits.ts'
@@ -44,6 +49,8 @@ export interface ServerConfig {
   readonly passive?: Partial<PassiveRules>
   /** To have every instance measured by that is started from a stack. */
   readonly meters?: Meters
+  /** What `reload` in the control tree does. file: absent, that which the server was started with. */
+  readonly reload?: Governed['reload']
   readonly log?: Log
 }
 
@@ -55,6 +62,10 @@ export interface Server extends AsyncDisposable {
   readonly urls: readonly string[]
   /** Connections that are open now. */
   readonly connections: number
+  /** Fids that they have. */
+  readonly fids: number
+  /** Requests that translators are at work on. */
+  readonly requests: number
   /** Bytes that they and their requests hold. */
   readonly held: number
   /** What is mounted, and how to change it. */
@@ -64,6 +75,8 @@ export interface Server extends AsyncDisposable {
    * who comes from then on. Throws an Error that says what is wrong.
    */
   apply(config: Changed): Promise<Applied>
+  /** What happens, for who reads it in the control tree. */
+  readonly events: Events
   /** Accepts no more, answers what was accepted, ends all connections, syncs and closes all translators. */
   stop(): Promise<void>
   /** Ends all connections at once, whatever is under way: then stop() has nothing to wait for. */
@@ -79,7 +92,7 @@ const OTHER_FDS = 256
 
 /** Starts serving. Throws an Error that names the place and the remedy; then nothing is left running, the translators neither. */
 export async function serve(config: ServerConfig): Promise<Server> {
-  const log = config.log ?? silent, limits = fitting({ ...defaultLimits, ...config.limits }, config.limits?.connections, log)
+  const log = new Journal(config.log ?? silent), limits = fitting({ ...defaultLimits, ...config.limits }, config.limits?.connections, log)
   const attach = config.attach ?? new Map<string, AttachRules>()
   let mounts: Mounts | undefined, starting = false
   const listeners: Listener[] = []
@@ -88,7 +101,7 @@ export async function serve(config: ServerConfig): Promise<Server> {
     const identity = new Identity(config.state)
     starting = true                                       // from here it closes them itself
     mounts = await Mounts.start(config.namespace, identity, log, config)
-    const running = new Running(mounts, [...config.namespace.keys()], new Gate(attach), { ...limits }, log, listeners)
+    const running = await Running.start(mounts, [...config.namespace.keys()], new Gate(attach), { ...limits }, log, listeners, config.reload)
     for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url), (err) => running.failed(url, err)))
     return running
   } catch (e) {
@@ -108,9 +121,10 @@ export function mayListen(url: string, attach: ReadonlyMap<string, AttachRules>)
 }
 
 class Running implements Server {
-  #sessions = new Set<Session>()
+  /** By number. */
+  #sessions = new Map<number, Session>()
   #later: Session[] = []
-  #shared: Shared
+  #shared!: Shared
   #count = 0
   #stopped: Promise<void> | undefined
   #empty: (() => void) | undefined
@@ -125,14 +139,35 @@ class Running implements Server {
   /** Turned away: they are read until they close, or what they said would turn the end into a reset. */
   #leaving = new Set<Socket>()
   #looks: NodeJS.Timeout
+  readonly events = new Events()
   /** Those that the config names: what else is mounted came by settrans. */
   #paths: Iterable<string>
-  constructor(readonly mounts: Mounts, paths: Iterable<string>, gate: Gate, private readonly limits: Limits, private readonly log: Log, private readonly listeners: Listener[]) {
+  private constructor(readonly mounts: Mounts, paths: Iterable<string>, private readonly limits: Limits, private readonly log: Journal, private readonly listeners: Listener[]) {
     this.#paths = paths
-    const watch = this.#watch = new Watch(limits, pinnedBytes), repeats = this.#repeats = new Repeats(log)
-    this.#shared = { namespace: mounts.namespace, passive: mounts.passive, locks: new LockTable(), gate, limits, log, work: new Work(), watch, repeats, later: (session) => this.#finishLater(session) }
+    this.#watch = new Watch(limits, pinnedBytes)
+    this.#repeats = new Repeats(log)
     const shortest = Math.min(limits['version-timeout'], limits['frame-timeout'], limits['send-timeout'])
     this.#looks = setInterval(() => this.#look(), Math.min(LOOK, shortest * 250)).unref()
+  }
+
+  static async start(mounts: Mounts, paths: Iterable<string>, gate: Gate, limits: Limits, log: Journal, listeners: Listener[], reload: Governed['reload'] = noConfig): Promise<Running> {
+    const running = new Running(mounts, paths, limits, log, listeners), { events } = running
+    try {
+      const control = await mounts.namespace.aside('(ctl)', await controlTree({ mounts, sessions: running.#sessions, events, journal: log, reload }))
+      running.#shared = {
+        namespace: mounts.namespace, passive: mounts.passive, locks: new LockTable(), gate, control, limits, log, work: new Work(), watch: running.#watch, repeats: running.#repeats,
+        later: (session) => running.#finishLater(session),
+      }
+    } catch (e) {
+      clearInterval(running.#looks)
+      throw e
+    }
+    mounts.onChange = (event, { id, path, stack }) => events.emit(event, () => ({ translator: id, path, stack }))
+    log.onTrouble = (level, fields, message) => events.emit('log', () => {
+      const { translator, err } = fields as { translator?: unknown; err?: { message?: unknown } }
+      return { level, message, translator, error: err?.message }
+    })
+    return running
   }
 
   async apply({ namespace, attach = new Map(), limits, passive }: Changed): Promise<Applied> {
@@ -147,11 +182,13 @@ class Running implements Server {
 
   get urls(): readonly string[] { return this.listeners.map(({ url }) => url) }
   get connections(): number { return this.#sessions.size }
+  get fids(): number { return [...this.#sessions.values()].reduce((sum, { fids }) => sum + fids.size, 0) }
+  get requests(): number { return this.#shared.work.count }
   get held(): number { return this.#watch.total }
 
   /** One sweep for all: what is idle costs no timer. */
   #look(): void {
-    for (const { connection } of this.#sessions) connection.lookAfter()
+    for (const { connection } of this.#sessions.values()) connection.lookAfter()
     const now = performance.now() / 1000, timeout = this.limits['version-timeout']
     for (const [session, young] of this.#young) {
       // Who is let in by the mode of a socket file may hold it ready without a word: QEMU opens it when a guest starts, which
@@ -177,14 +214,16 @@ class Running implements Server {
       this.#turnAway(socket, { url, limit: limits.connections, who: nameOf(peer) }, 'half of all connections are one user\'s or host\'s: one was turned away')
       return
     }
-    const session = new Session(this.#shared, peer, `${url}#${++this.#count}`)
+    const number = ++this.#count, session = new Session(this.#shared, peer, `${url}#${number}`)
     session.onGone = () => {
-      this.#sessions.delete(session)
+      this.#sessions.delete(number)
+      this.events.emit('disconnected', () => ({ connection: number, on: url }))
       this.#young.delete(session)
       this.#counted(session, -1)
       if (this.#sessions.size === 0) this.#empty?.()
     }
-    this.#sessions.add(session)
+    this.#sessions.set(number, session)
+    this.events.emit('connected', () => ({ connection: number, on: url }))
     this.#young.set(session, { since: performance.now() / 1000, local: !url.startsWith('tcp:') })
     try { session.connection = new Connection(session, socket, adopt, this.#watch) } catch (err) {
       this.#repeats.warn({ url, err }, 'a connection could not be taken over')
@@ -201,7 +240,7 @@ class Running implements Server {
     return !mayClaim(peer, 0) && (this.#counts.get(whoIs(peer)) ?? 0) + 1 > this.limits.connections / 2
   }
   #admitted(session: Session, peer: Peer): void {
-    if (mayClaim(peer, 0) || !this.#sessions.has(session)) return
+    if (mayClaim(peer, 0) || session.over) return
     const late = this.#tooMany(peer)
     session.who = whoIs(peer)
     this.#counted(session, 1)
@@ -238,11 +277,12 @@ class Running implements Server {
   async #stop(): Promise<void> {
     for (const listener of this.listeners) listener.close()
     for (const socket of this.#leaving) socket.destroy()
+    this.events.end()
     const timer = setTimeout(() => this.#late(), this.limits['finish-timeout'] * 1000)
     try {
       if (this.#sessions.size > 0) {
         const empty = new Promise<void>((resolve) => { this.#empty = resolve })
-        for (const session of [...this.#sessions]) session.stop()
+        for (const session of [...this.#sessions.values()]) session.stop()
         await empty
       }
       const { work } = this.#shared
@@ -257,11 +297,11 @@ class Running implements Server {
   }
   /** Who has not finished by now is cut off. */
   #late(): void {
-    for (const session of [...this.#sessions]) session.connection.destroy('it took too long to finish while the server stops')
+    for (const session of [...this.#sessions.values()]) session.connection.destroy('it took too long to finish while the server stops')
     this.#given.up()
   }
   stopNow(): void {
-    for (const session of [...this.#sessions]) session.connection.destroy()
+    for (const session of [...this.#sessions.values()]) session.connection.destroy()
     this.#given.up()
   }
   async [Symbol.asyncDispose](): Promise<void> { await this.stop() }
@@ -284,6 +324,8 @@ function fitting(limits: Limits, asked: number | undefined, log: Log): Limits {
   else log.warn(fields, message)
   return { ...limits, connections: left }
 }
+
+function noConfig(): Promise<never> { return Promise.reject(errno('EINVAL', 'this server was not started with a config, and can read none')) }
 
 function givenUp(): { readonly promise: Promise<void>; readonly up: () => void } {
   let up!: () => void

@@ -32,6 +32,8 @@ export interface Shared {
   readonly passive: Passive
   readonly locks: LockTable
   readonly gate: Gate
+  /** The root of the control tree. */
+  readonly control: File
   readonly limits: Limits
   readonly log: Log
   /** Requests that translators are at, of connections that are gone too. */
@@ -71,10 +73,30 @@ export class Session implements Receiver {
   #gone = false
   #stopping = false
   #last: NodeJS.Timeout | undefined
-  constructor(readonly shared: Shared, readonly peer: Awaitable<Peer>, readonly name: string) {}
+  /** Who is at the other end, once that is known. */
+  knownPeer: Peer | undefined
+  readonly #since = new Date()
+  #requests = 0
+  /** name: where it came in, and its number: 'tcp://127.0.0.1:5640#7'. */
+  constructor(readonly shared: Shared, readonly peer: Awaitable<Peer>, readonly name: string) {
+    if (peer instanceof Promise) void peer.then((peer) => { this.knownPeer = peer })
+    else this.knownPeer = peer
+  }
+
+  /** For who looks: bytes and counts since it began, and what is there now. */
+  get figures(): { readonly since: Date; readonly dialect: string | undefined; readonly [name: string]: number | string | Date | undefined } {
+    const { received, sent, unsent } = this.connection
+    return {
+      since: this.#since, dialect: this.#versioned ? this.#spoken.version : undefined, msize: this.msize, requests: this.#requests, pending: this.#pending.size,
+      fids: this.fids.size, handles: this.handles, received, sent, unsent,
+    }
+  }
 
   /** Whether anything was agreed yet. */
   get versioned(): boolean { return this.#versioned }
+
+  /** Whether its connection is gone. */
+  get over(): boolean { return this.#gone }
 
   get frameTimeout(): number { return this.shared.limits['frame-timeout'] }
   get sendTimeout(): number { return this.shared.limits['send-timeout'] }
@@ -87,6 +109,7 @@ export class Session implements Receiver {
 
   frame(bytes: Buffer, at: number, end: number, stable: boolean): boolean {
     const type = bytes[at + 4]!, tag = bytes[at + 5]! | bytes[at + 6]! << 8
+    this.#requests++
     if (type === Tversion) { this.#version(bytes, at, end, tag); return false }
     if (!this.#versioned) { this.#error(tag, errnos.EINVAL); return false }
     if (type === Tflush) { this.#flush(tag, bytes, at, end); return false }

@@ -102,7 +102,8 @@ export function formatStack({ factory, options, children }: Stack): string {
   const head = [name, ...words].join(' '), lines = children.map(formatStack)
   return lines.length === 0 ? head : lines.length === 1 ? `${head} | ${lines[0]}` : `${head} (${lines.join(', ')})`
 }
-function formatValue(value: unknown): string {
+/** The value of an option as a stack writes it, not quoted. */
+export function formatValue(value: unknown): string {
   if (typeof value === 'boolean') return value ? 'on' : 'off'
   if (Array.isArray(value)) return value.map(formatValue).join(',')
   return value !== null && typeof value === 'object' ? Object.entries(value).map(([key, each]) => `${key}:${formatValue(each)}`).join(',') : String(value)

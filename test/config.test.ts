@@ -167,7 +167,7 @@ test('the quickstart is a good one', () => {
 for (const [what, text, says] of [
   ['an option that does not read', good.replace('64MiB', '"4 parsecs"'), 'n.yaml:5:36: /scratch: memory: size: "4 parsecs" is not a size. Write bytes or KiB, MiB, GiB: 64MiB.'],
   ['a translator misspelt', good.replace('/: memory', '/: memroy'), `n.yaml:4:6: /: no translator "memroy". Did you mean "memory"? There are: ${[...translators.keys()].join(', ')}.`],
-  ['a section misspelt', good.replace('limits', 'limit'), 'n.yaml:8:1: no key "limit". Did you mean "limits"? There are: listen, state, namespace, attach, limits, passive, translators.'],
+  ['a section misspelt', good.replace('limits', 'limit'), 'n.yaml:8:1: no key "limit". Did you mean "limits"? There are: listen, state, namespace, attach, metrics, limits, passive, translators.'],
   ['a limit misspelt', good.replace('fids', 'fid'), /^n\.yaml:10:3: limits: no key "fid"\. Did you mean "fids"\? There are: msize, /],
   ['a limit out of range', good.replace('64KiB', '1KiB'), 'n.yaml:9:3: limits: msize: "1KiB" is out of range: from 4096 to 1048600 bytes.'],
   ['an address of another kind', good.replace('tcp:', 'udp:'), /^n\.yaml:1:10: listen: udp:\/\/127.0.0.1:5640: .* Write tcp:\/\/127.0.0.1:5640, unix:.* or fd:3/],

@@ -24,9 +24,9 @@ test('its refusal is what a config is refused with', () => {
   try { parseConfig('\n\n\n\n\nnamespace:\n  /scratch: memory size="4 parsecs"\n', 'ninefold.yaml'); assert.unreachable() } catch (e) { assert.is((e as Error).message, line) }
 })
 test('its verbs and their flags are there', () => {
-  const rows = [...readme.matchAll(/^\| (`.*?`) \|/gm)].map((match) => match[1]!).filter((row) => /^`(serve|create-translator|ls|put|rm|xattr|completion) /.test(row) || row.startsWith('`completion'))
+  const rows = [...readme.matchAll(/^\| (`.*?`) \|/gm)].map((match) => match[1]!).filter((row) => /^`(serve|create-translator|ls|put|rm|xattr|settrans|showtrans|reload|explain|completion) /.test(row) || row.startsWith('`completion'))
   const seen = rows.flatMap((row) => [...row.matchAll(/`([a-z-]+)([^`]*)`/g)].map((match) => ({ verb: match[1]!, flags: [...match[2]!.matchAll(/(?:^|[[ ])(--?[a-zA-Z]+)/g)].map((m) => m[1]!) })))
-  assert.ok(seen.length >= 12, JSON.stringify(seen))
+  assert.ok(seen.length >= 19, JSON.stringify(seen))
   for (const { verb, flags } of seen) {
     const { status, stdout } = spawnSync(join(root, 'bin/ninefold'), [verb, '--help'], { encoding: 'utf8' })
     assert.is(status, 0, verb)

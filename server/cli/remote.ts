@@ -33,7 +33,7 @@ export async function session<T>(where: Where, work: (remote: Remote) => Promise
     throw new Failure(`${server}: ${reason(e)}${absent ? '. Is it running? Start it: ninefold serve, or name another: --server' : ''}`)
   }
   try {
-    const root = await client.attach({ aname, ...user(where, client) }).catch((e: unknown) => { throw new Failure(`${server}: attach${aname && ` ${escape(aname)}`}: ${reason(e)}`) })
+    const root = await client.attach({ aname, ...user(where, client) }).catch((e: unknown) => { throw new Failure(`${server}: attach${aname && ` ${escape(aname)}`}: ${reason(e)}${aname === 'ctl' && isErrno(e, 'EACCES') ? '. The control tree is for the server\'s own user and root, by a unix socket' : ''}`) })
     return await work(new Remote(client, root))
   } finally {
     await client.close()

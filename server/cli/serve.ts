@@ -2,15 +2,22 @@
 
 import { mkdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { errno } from 'ninep'
 import { BadOption } from '../../translators/options.ts'
-import { BadConfig, checkListen, checkPath, parseConfig } from '../config.ts'
+import { BadConfig, checkListen, checkMetrics, checkPath, parseConfig } from '../config.ts'
 import type { Config } from '../config.ts'
+import { told } from '../control/verbs.ts'
+import type { Reloaded } from '../control/verbs.ts'
 import { parseListen } from '../listen.ts'
 import { NotStarted } from '../mounts.ts'
 import { mayListen, serve as start } from '../server.ts'
-import { isOutside, Outside } from '../outside.ts'
-import { formatStack, parseStack, readLine } from '../stack.ts'
-import type { Layer, Stack } from '../stack.ts'
+import type { Server } from '../server.ts'
+import { Outside } from '../outside.ts'
+import { formatStack } from '../stack.ts'
+import type { Stack } from '../stack.ts'
+import { Totals } from '../totals.ts'
+import { typed } from '../typed.ts'
 import { failure, Failure, Misuse } from './failure.ts'
 import { makeLog } from './log.ts'
 
@@ -19,6 +26,7 @@ export interface ServeOptions {
   readonly at: readonly string[]
   readonly listen: readonly string[]
   readonly state?: string
+  readonly metrics?: string
   readonly level: string
 }
 
@@ -30,20 +38,51 @@ export async function serve(options: ServeOptions): Promise<void> {
     try { mkdirSync(config.state, { recursive: true, mode: 0o700 }) } catch (e) { throw failure(config.state, e) }
   }
 
-  const server = await start({ ...config, log }).catch((e: unknown) => { throw e instanceof NotStarted ? failure(e.path, e.cause) : new Failure((e as Error).message, { cause: e }) })
-  const ended = new Promise<string>((done) => { for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, done) })
-  process.stdout.write(`${tree(config.namespace)}\n\n${mountLines(server.urls)}\n`)
+  let server: Server
+  const reload = reloading(options, config, () => server), meters = new Totals()
+  server = await start({ ...config, log, meters, reload }).catch((e: unknown) => { throw e instanceof NotStarted ? failure(e.path, e.cause) : new Failure((e as Error).message, { cause: e }) })
+  const metrics = config.metrics === undefined ? undefined : await (await import('../metrics.ts')).serveMetrics(config.metrics, server, meters).catch(async (e: unknown) => {
+    await server.stop()
+    throw new Failure((e as Error).message)
+  })
+  const ends = options.file === undefined ? ['SIGTERM', 'SIGINT', 'SIGHUP'] as const : ['SIGTERM', 'SIGINT'] as const
+  const ended = new Promise<string>((done) => { for (const name of ends) process.once(name, done) })
+  if (options.file !== undefined) process.on('SIGHUP', () => { reload(undefined).then((done) => log.info(done, 'the config was read again'), (e: unknown) => log.error({ why: told(e).sentence }, 'the config was not taken over: nothing has changed')) })
+  process.stdout.write(`${tree(config.namespace)}\n\n${mountLines(server.urls)}\n${metrics ? `\nmetrics: ${metrics.url}\n` : ''}`)
 
   const signal = await ended
   log.info({ signal }, 'stopping: finishing what was accepted; a second signal stops now')
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => { server.stopNow(); log.warn({}, 'stopped now'); process.exit(1) })
+  metrics?.close()
   await server.stop()
   log.info({}, 'stopped')
   process.exit(0)                                         // a child that hangs must not keep it
 }
 
+/** What differs from these only counts when the server is started again. */
+const fixed = ['listen', 'state', 'metrics'] as const
+
+/** Has a server take over what its config, or another one from then on, says now. One after the other. */
+function reloading(options: ServeOptions, config: Config, server: () => Server): (file: string | undefined) => Promise<Reloaded> {
+  let now = options, turn: Promise<unknown> = Promise.resolve()
+  const reload = async (file: string | undefined): Promise<Reloaded> => {
+    const next = file === undefined ? now : { ...now, file }
+    if (next.file === undefined) throw errno('EINVAL', 'the server was started without a config. Name one')
+    const read = await gather(next), done = await server().apply(read)
+    now = next
+    const result = { ...done, file: next.file, restart: fixed.filter((key) => !isDeepStrictEqual(read[key], config[key])) }
+    server().events.emit('reloaded', () => result)
+    return result
+  }
+  return (file) => {
+    const mine = turn.then(() => reload(file))
+    turn = mine.catch(() => {})
+    return mine
+  }
+}
+
 /** File and flags as one config: a flag --at replaces what the file has at its path, --listen all its addresses. */
-async function gather({ file, at, listen, state }: ServeOptions): Promise<Config> {
+async function gather({ file, at, listen, state, metrics }: ServeOptions): Promise<Config> {
   let config: Config = { listen: [], namespace: new Map(), attach: new Map(), limits: {}, passive: {}, translators: [] }
   if (file !== undefined) {
     let text: string
@@ -55,18 +94,17 @@ async function gather({ file, at, listen, state }: ServeOptions): Promise<Config
     const cut = given.indexOf('=')
     if (cut < 1) throw new BadOption('is not PATH=STACK, like /scratch=memory')
     const path = checkPath(given.slice(0, cut)), line = given.slice(cut + 1)
-    const named = namesOf(readLine(line)).filter(isOutside)           // who types them runs code as he is
-    namespace.set(path, await new Outside([...config.translators, ...named]).reading((outside) => parseStack(line, outside)))
+    namespace.set(path, await typed(line, config.translators))
   })
+  if (metrics !== undefined) await flag('--metrics', metrics, () => checkMetrics(metrics))
   for (const url of listen) await flag('--listen', url, () => checkListen(url))
   if (namespace.size === 0) throw new Misuse('nothing to serve. Name a config or a mount: ninefold serve --at /=memory')
   const urls = listen.length > 0 ? listen : config.listen.length > 0 ? config.listen : ['unix:./run/ninefold.sock']
   for (const url of urls) {
     try { mayListen(url, config.attach) } catch (e) { throw new Failure(`${listen.length > 0 || file === undefined ? '' : `${file}: listen: `}${(e as Error).message}`) }
   }
-  return { ...config, namespace, listen: urls, ...(state === undefined ? {} : { state }) }
+  return { ...config, namespace, listen: urls, ...(state === undefined ? {} : { state }), ...(metrics === undefined ? {} : { metrics }) }
 }
-function namesOf({ name, children }: Layer): string[] { return [name, ...children.flatMap(namesOf)] }
 async function flag(name: string, given: string, read: () => unknown): Promise<void> {
   try { await read() } catch (e) { throw e instanceof BadOption ? new Misuse(`${name} ${e.message.startsWith(`${given}: `) ? '' : `${given}: `}${e.message}`) : e }
 }

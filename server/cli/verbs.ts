@@ -16,6 +16,12 @@ const where = <T>(y: Argv<T>) => y
   .option('user', { type: 'string', nargs: 1, describe: 'act as this user, by name', conflicts: 'uid' })
   .option('aname', { type: 'string', nargs: 1, describe: 'attach to this tree of the server', default: '' })
   .option('dialect', { choices: spoken, nargs: 1, describe: 'speak this one (default: the first of them that the server speaks)' })
+/** The same for the control tree, which is for one user alone. */
+const governs = <T>(y: Argv<T>) => y
+  .option('server', { type: 'string', nargs: 1, describe: 'which one: unix:SOCKET' })
+  .option('dialect', { choices: spoken, nargs: 1, describe: 'speak this one (default: the first of them that the server speaks)' })
+/** What `top` can be sorted by. */
+const sorts = ['calls', 'errors', 'bytes', 'time', 'latency', 'path'] as const
 const json = { type: 'boolean', describe: 'print JSON', default: false } as const
 const progress = { type: 'boolean', describe: 'tell how far it is (default: on a terminal)' } as const
 const one = (describe: string) => ({ type: 'string', describe, demandOption: true }) as const
@@ -26,8 +32,8 @@ function userId(given: string): number {
   return Number(given)
 }
 /** Where the flags of `where` point. */
-const at = (args: { server?: string | undefined; uid?: string | undefined; user?: string | undefined; aname: string; dialect?: Dialect | undefined }): Where => ({
-  server: args.server ?? (process.env.NINEFOLD_SERVER || 'unix:./run/ninefold.sock'), aname: args.aname, dialects: args.dialect ? [args.dialect] : spoken,
+const at = (args: { server?: string | undefined; uid?: string | undefined; user?: string | undefined; aname?: string; dialect?: Dialect | undefined }): Where => ({
+  server: args.server ?? (process.env.NINEFOLD_SERVER || 'unix:./run/ninefold.sock'), aname: args.aname ?? '', dialects: args.dialect ? [args.dialect] : spoken,
   ...(args.uid === undefined ? {} : { uid: userId(args.uid) }), ...(args.user === undefined ? {} : { user: args.user }),
 })
 
@@ -39,11 +45,12 @@ export function verbs(y: Argv, width: number): Argv {
       .option('at', { type: 'string', array: true, nargs: 1, default: [] as string[], describe: 'PATH=STACK: mount this too' })
       .option('listen', { type: 'string', array: true, nargs: 1, default: [] as string[], describe: 'listen here, and not where the config says' })
       .option('state', { type: 'string', nargs: 1, describe: 'folder for what outlives a restart' })
+      .option('metrics', { type: 'string', nargs: 1, describe: 'where Prometheus reads: tcp://127.0.0.1:9100' })
       .option('log', { choices: levels, default: 'info' as const, describe: 'least level to log' })
       .example('ninefold serve examples/quickstart.yaml', '')
       .example("ninefold serve --at /=memory --at '/src=posix ./src' --listen tcp://127.0.0.1:5640", '')
       .epilogue((await import('./translators.ts')).translatorsHelp(width)),
-    async ({ file, at, listen, state, log }) => (await import('./serve.ts')).serve({ at, listen, level: log, ...(file === undefined ? {} : { file }), ...(state === undefined ? {} : { state }) }))
+    async ({ file, at, listen, state, metrics, log }) => (await import('./serve.ts')).serve({ at, listen, level: log, ...(file === undefined ? {} : { file }), ...(state === undefined ? {} : { state }), ...(metrics === undefined ? {} : { metrics }) }))
 
     .command('schema', 'print the JSON Schema of a config, for editors', (y) => y
       .example('ninefold schema > ninefold.schema.json', '')
@@ -130,6 +137,59 @@ export function verbs(y: Argv, width: number): Argv {
       .option('json', json)
       .example('ninefold xattr set /export/a user.note "read me"', '').example('ninefold xattr list /export/a', ''),
     async (args) => (await import('./xattr.ts')).xattr(at(args), args.action, args.path, args.name, args.value, { json: args.json }))
+
+    .command('settrans <path> [stack..]', 'mount a stack at a path, exchange it, or send it away', (y) => governs(y)
+      .positional('path', one('of the namespace'))
+      .positional('stack', { type: 'string', array: true, default: [] as string[], describe: 'translators, outermost first; in one word, or | ( ) , are quoted' })
+      .option('a', { alias: 'active', type: 'boolean', default: false, describe: 'the translator that runs (the default)' })
+      .option('p', { alias: 'passive', type: 'boolean', default: false, describe: 'the record on the node, that its first walk starts' })
+      .option('g', { alias: 'goaway', type: 'boolean', default: false, describe: 'send away what is there; refused while it is in use' })
+      .option('f', { alias: 'force', type: 'boolean', default: false, describe: 'also what is in use: its fids fail from there' })
+      .option('timeout', { type: 'string', nargs: 1, describe: 'seconds that starting, or waiting for who uses it, may take' })
+      .example("ninefold settrans /scratch 'rot13 | memory size=1GiB'", '').example('ninefold settrans -g --timeout 10 /scratch', '')
+      .epilogue('What both the old stack and the new one have goes on running. Paths of the host are relative to where the server runs.'),
+    async (args) => (await import('./trans.ts')).settrans(at(args), args.path, args.stack, { active: args.a, passive: args.p, goaway: args.g, force: args.f, ...(args.timeout === undefined ? {} : { timeout: args.timeout }) }))
+
+    .command('showtrans [path..]', 'tell what is mounted where', (y) => governs(y)
+      .positional('path', { type: 'string', array: true, default: [] as string[], describe: 'only what is mounted there' })
+      .option('s', { alias: 'state', type: 'boolean', default: false, describe: 'its state, since when, and how many fids are in it' })
+      .option('json', json)
+      .example('ninefold showtrans -s', '').example('ninefold showtrans /export', 'its stack'),
+    async (args) => (await import('./trans.ts')).showtrans(at(args), args.path, { state: args.s, json: args.json }))
+
+    .command('fsysopts <path> [option..]', 'tell or change options of what runs', (y) => governs(y)
+      .positional('path', one('where it is mounted'))
+      .positional('option', { type: 'string', array: true, default: [] as string[], describe: 'key=value' })
+      .option('layer', { type: 'string', nargs: 1, describe: 'of this layer, the outermost is 0 (default: the first that knows them)' })
+      .option('json', json)
+      .example('ninefold fsysopts /flaky error-rate=5%', '').example('ninefold fsysopts /flaky', 'all of them'),
+    async (args) => (await import('./trans.ts')).fsysopts(at(args), args.path, args.option, { json: args.json, ...(args.layer === undefined ? {} : { layer: args.layer }) }))
+
+    .command('reload [file]', 'have the server read its config again', (y) => governs(y)
+      .positional('file', { type: 'string', describe: 'another config, from here on' })
+      .option('json', json)
+      .example('ninefold reload', '')
+      .epilogue('Prints what was kept, changed, started, replaced, removed. What did not change keeps running, with its fids. A config with a fault changes nothing.'),
+    async (args) => (await import('./trans.ts')).reload(at(args), args.file, { json: args.json }))
+
+    .command('explain <path>', 'tell which layers serve a path, and what each takes', (y) => governs(y)
+      .positional('path', one('of the namespace; links are not followed'))
+      .option('json', json)
+      .example('ninefold explain /export/a', ''),
+    async (args) => (await import('./explain.ts')).explain(at(args), args.path, { json: args.json }))
+
+    .command('top', 'show what all layers do, live', (y) => governs(y)
+      .option('once', { type: 'boolean', default: false, describe: 'one interval, and end' })
+      .option('interval', { type: 'string', nargs: 1, default: '2', describe: 'seconds' })
+      .option('sort', { choices: sorts, nargs: 1, default: 'calls' as const, describe: 'what comes first' })
+      .option('json', { ...json, describe: 'print JSON, a line an interval' })
+      .example('ninefold top', 'q ends it').example('ninefold top --once --json --interval 10', ''),
+    async (args) => (await import('./explain.ts')).top(at(args), { once: args.once, json: args.json, interval: args.interval, sort: args.sort }))
+
+    .command('events', 'tell what happens, as it does', (y) => governs(y)
+      .example('ninefold events | jq .event', '')
+      .epilogue('A line of JSON each, until it is ended or the server stops.'),
+    async (args) => (await import('./events.ts')).events(at(args)))
 }
 
 /** What may follow the words so far, from the verb on: verbs and flags, else paths of the server, where a path of the server goes. */
@@ -139,10 +199,10 @@ export function completeLine(words: readonly string[]) {
     if (words.length < 2 || !current.startsWith('/')) return defaults((_, words) => done((words ?? []).map((word) => word.replace(/^-(-\w)$/, '$1'))))
     // by hand: yargs does not know the verb's flags yet, and takes the /a of `ls -l /a` for a value
     const before = words.slice(1, -1).filter((word, i) => (!word.startsWith('-') || word === '-') && !valued.includes(words[i]!)).length
-    const here = words[0] === 'serve' || words[0] === 'create-translator' || (words[0] === 'put' && before === 0) || (words[0] === 'get' && before === 1) || valued.includes(words.at(-2)!)
+    const here = words[0] === 'serve' || words[0] === 'create-translator' || words[0] === 'reload' || (words[0] === 'put' && before === 0) || (words[0] === 'get' && before === 1) || valued.includes(words.at(-2)!)
     if (here) return done([])                             // bash completes files of this machine itself
     const { server, uid, user, aname, dialect } = args as { [flag: string]: string | undefined }
     done(await (await import('./remote.ts')).complete(at({ server, uid, user, aname: aname ?? '', dialect: spoken.find((one) => one === dialect) }), current).catch(() => []))
   }
 }
-const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log', '--dir']
+const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log', '--dir', '--metrics', '--timeout', '--layer', '--interval', '--sort']

@@ -33,13 +33,13 @@ function* attach(look: Look, session: Session, { fid: number, afid, uname, aname
   if (afid !== NOFID) throw errno('EINVAL', 'attach: no afid is valid here')
   if (number === NOFID) throw errno('EINVAL', 'attach', 'NOFID')
   if (session.fids.has(number)) throw errno('EBADF', 'attach', `${number} is in use`)
-  const { namespace, gate } = session.shared, names = aname.split('/').filter((name) => name !== '')
-  const peer = yield* get(session.peer)
+  const { namespace, gate, control } = session.shared, names = aname.split('/').filter((name) => name !== '')
+  const peer = yield* get(session.peer), governs = aname === 'ctl'
   const { user, rules } = yield* get(session.inTurn(() => {
     if (request.silent) throw errno('ECANCELED', 'attach', aname)
-    return gate.admit(peer, uname, nUname, names)
+    return governs ? gate.admitOwner(peer, uname, nUname) : gate.admit(peer, uname, nUname, names)
   }))
-  const root = yield* descend(session, user, yield* get(namespace.root.enter()), names, aname)
+  const root = governs ? control.retain() : yield* descend(session, user, yield* get(namespace.root.enter()), names, aname)
   try {
     if (look === followed) yield* plain(root, aname)
     if (request.silent) throw errno('ECANCELED', 'attach', 'the client began anew')
