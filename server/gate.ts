@@ -37,13 +37,16 @@ export class Gate {
     return { user, rules }
   }
 
+  /** Whether the control tree is for this peer. */
+  governs(peer: Peer): boolean { return peer.kind === 'unix' && mayClaim(peer, 0) }
+
   /**
    * Who comes to the control tree: the server's own user or root, at the other end of a unix socket, whatever its mode lets in, and as nobody
    * else. The rules of attach points don't count. EACCES.
    */
   async admitOwner(peer: Peer, uname: string, nUname: number): Promise<{ user: User; rules: AttachRules }> {
     const refuse = () => errno('EACCES', 'attach', 'ctl')
-    if (peer.kind !== 'unix' || !mayClaim(peer, 0)) throw refuse()
+    if (!this.governs(peer)) throw refuse()
     const uid = nUname !== NONUNAME ? nUname : await this.users.uidOf(uname) ?? peer.uid!
     if (uid !== 0 && uid !== process.getuid!()) throw refuse()
     return { user: await this.users.user(uid), rules: attachRules() }

@@ -119,9 +119,9 @@ export default translator({
   children: 0,
   concurrent: true, // it keeps nothing, so its calls need no order
   options: { greet: text({ about: 'who is greeted', default: 'world', positional: true }) },
-  start: ({ greet }, _children, { name }) => {
+  start: ({ greet }, _children, env) => {
     const bytes = Buffer.from('Hello, ' + greet + '!\\n')
-    return new FileTranslator('NAME', name, 0o444, {
+    return new FileTranslator('NAME', env, 0o444, {
       size: bytes.length,
       writable: false,
       open: () => ({

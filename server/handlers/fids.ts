@@ -34,7 +34,9 @@ function* attach(look: Look, session: Session, { fid: number, afid, uname, aname
   if (number === NOFID) throw errno('EINVAL', 'attach', 'NOFID')
   if (session.fids.has(number)) throw errno('EBADF', 'attach', `${number} is in use`)
   const { namespace, gate, control } = session.shared, names = aname.split('/').filter((name) => name !== '')
-  const peer = yield* get(session.peer), governs = aname === 'ctl'
+  const peer = yield* get(session.peer)
+  // Whom the control tree is not for may mean a mount of that name: diod's clients do.
+  const governs = aname === 'ctl' && (gate.governs(peer) || !namespace.root.children.has('ctl'))
   const { user, rules } = yield* get(session.inTurn(() => {
     if (request.silent) throw errno('ECANCELED', 'attach', aname)
     return governs ? gate.admitOwner(peer, uname, nUname) : gate.admit(peer, uname, nUname, names)
