@@ -28,10 +28,11 @@ test('the port is said once: in the serve line and in the mount line', () => {
 })
 
 test('all mount alike, but for the transport', () => {
-  const own = /^(trans|port|rfdno|wfdno)=/
+  const own = /^(trans|port|rfdno|wfdno|msize)=/        // a console wants small messages
   const all = ways.map((way) => options(chapter(way, 5640).mount).filter((option) => !own.test(option)))
   assert.equal(all[1], all[0])
   assert.equal(all[2], all[0])
+  assert.equal(all[3], all[0])
 })
 
 test("fstab's line has the options of the mount line", () => {
@@ -45,12 +46,14 @@ test("libvirt's arguments are QEMU's", () => {
 })
 
 test('a second mount has a connection of its own', () => {
-  const forward = twice('guestfwd', chapter('guestfwd', 5640)), port = twice('port', chapter('port', 5640))
+  const forward = twice('guestfwd', chapter('guestfwd', 5640)), port = twice('port', chapter('port', 5640)), line = twice('console', chapter('console', 5640))
   assert.ok(forward.devices.some((device) => device.includes('guestfwd=tcp:10.0.2.100:564-chardev:ninefold,guestfwd=tcp:10.0.2.101:564-chardev:ninefold2')))
   assert.match(forward.second, / 10\.0\.2\.101 /)
   assert.equal(port.devices.filter((device) => device.startsWith('virtserialport')), ['virtserialport,chardev=ninefold,name=ninefold', 'virtserialport,chardev=ninefold2,name=ninefold2'])
   assert.match(port.second, /\/run\/share2\.sock,.* OPEN:\/dev\/virtio-ports\/ninefold2 [^]* \/run\/share2\.sock \/mnt/)
-  for (const { devices } of [forward, port]) assert.is(devices.filter((device) => device.startsWith('socket,id=ninefold')).length, 2)
+  assert.equal(line.devices.filter((device) => device.startsWith('virtconsole')), ['virtconsole,chardev=ninefold', 'virtconsole,chardev=ninefold2'])
+  assert.match(line.second, /hvc1/)
+  for (const { devices } of [forward, port, line]) assert.is(devices.filter((device) => device.startsWith('socket,id=ninefold')).length, 2)
 })
 
 test.run()

@@ -1,10 +1,10 @@
-// The three ways of examples/qemu, read from their chapters: what a user pastes is what the test runs.
+// The four ways of examples/qemu, read from their chapters: what a user pastes is what the test runs.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './build.ts'
 
-export const ways = ['tcp', 'guestfwd', 'port'] as const
+export const ways = ['tcp', 'guestfwd', 'console', 'port'] as const
 export type Way = (typeof ways)[number]
 
 export interface Chapter {
@@ -35,7 +35,7 @@ export function words(line: string): string[] {
 /** The same with a second connection, for a second mount: where one takes a device of its own, that is repeated. */
 export function twice(way: Way, { serve, devices, mount }: Chapter): Chapter & { readonly second: string } {
   const second = (text: string) => text.replaceAll('id=ninefold', 'id=ninefold2').replaceAll('chardev=ninefold', 'chardev=ninefold2')
-    .replaceAll('chardev:ninefold', 'chardev:ninefold2').replaceAll('10.0.2.100', '10.0.2.101').replaceAll('name=ninefold', 'name=ninefold2')
+    .replaceAll('chardev:ninefold', 'chardev:ninefold2').replaceAll('10.0.2.100', '10.0.2.101').replaceAll('hvc0', 'hvc1').replaceAll('name=ninefold', 'name=ninefold2')
     .replaceAll('virtio-ports/ninefold', 'virtio-ports/ninefold2').replaceAll('/run/share', '/run/share2')
   const more = devices.flatMap((device, i) => {
     const option = devices[i - 1]!
