@@ -24,7 +24,6 @@ const usual: readonly Boot[] = [
   { name: 'tcp', way: 'tcp', mounts: backends.map((backend) => ({ backend, cache: 'none', list: lists.programs })) },
   { name: 'guestfwd', way: 'guestfwd', mounts: [{ backend: 'posix', cache: 'mmap', list: lists.checker }] },
   { name: 'console', way: 'console', mounts: [{ backend: 'memory', cache: 'loose', list: lists.checker }] },
-  { name: 'port', way: 'port', mounts: [{ backend: 'posix', cache: 'none', list: lists.checker.slice(1) }] },
   { name: 'older', way: 'tcp', mounts: olds.map((dialect, i) => ({ backend: backends[i]!, cache: 'none', dialect, list: lists.root })) },
 ]
 
