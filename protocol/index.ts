@@ -7,7 +7,7 @@ export { codecs, decode, decoders, encode, encoders, type Codec, type Decoder, t
 export { ENAME_MAX, codeOfEname, enameOf } from './ename.ts'
 export * from './stat.ts'
 export * from './dirent.ts'
-export { bytesOfName, nameLength, nameOfBytes, putBytes } from './names.ts'
+export { bytesOfName, entryName, nameLength, nameOfBytes, putBytes } from './names.ts'
 export { Client, connect, type AttachOptions, type CallOptions, type Options } from './client.ts'
 export { File, type ReaddirOptions, type StreamOptions } from './file.ts'
 export { serve, type Call, type Handlers, type ServeOptions, type Session } from './serve.ts'

@@ -19,6 +19,9 @@ export function nameOfBytes(bytes: Uint8Array, start: number, end: number): stri
   return name
 }
 
+/** The name of an entry of a listing, which may stand there as bytes. */
+export function entryName(name: string | Uint8Array): string { return typeof name === 'string' ? name : nameOfBytes(name, 0, name.length) }
+
 function beyondAscii(bytes: Uint8Array, start: number, end: number): string {
   if (NodeBuffer && bytes instanceof NodeBuffer) {
     const name = bytes.toString('utf8', start, end)

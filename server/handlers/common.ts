@@ -6,7 +6,7 @@ import type { Awaitable, Handle, Node } from '../../translators/translator.ts'
 import { get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Attach, Fid } from '../fid.ts'
-import type { File } from '../namespace.ts'
+import type { File, Place } from '../namespace.ts'
 import { needed } from '../permission.ts'
 import type { User } from '../permission.ts'
 
@@ -60,6 +60,9 @@ export function isFixed(file: File, attach: Attach): boolean { return file === a
 export function notMounted(dir: File, name: string, op: string): void {
   if (dir.place?.children.has(name)) throw errno('EBUSY', op, name)
 }
+
+/** The names of mounts over a directory, which its own listing leaves to them; null: there is none. */
+export function namesOver(over: readonly Place[]): ReadonlySet<string> | null { return over.length > 0 ? new Set(over.map(({ name }) => name)) : null }
 
 /** f, which takes a name of this directory away. If it was the last of its file, a passive translator that is recorded on that is forgotten. */
 export function* taking(dir: File, name: string, f: () => Awaitable<void>): Steps<void> {

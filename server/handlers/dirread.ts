@@ -1,7 +1,7 @@
 // Tread of a directory in 9P2000 and 9P2000.u: the stats of its entries, whole ones, written in place. What is remembered
 // between two reads is where the first one ended, and not what the directory held.
 
-import { DM, Dt, IOHDRSZ, errno, isErrno, nameOfBytes, putStat, putUnixStat, qidTypeOf } from 'ninep'
+import { DM, Dt, IOHDRSZ, entryName, errno, isErrno, putStat, putUnixStat, qidTypeOf } from 'ninep'
 import type { Attr, UnixStat } from 'ninep'
 import type { Awaitable, DirSink, Handle } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
@@ -12,7 +12,7 @@ import type { File } from '../namespace.ts'
 import { X, allows } from '../permission.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
-import { qidOf, rights } from './common.ts'
+import { namesOver, qidOf, rights } from './common.ts'
 import { STAT, blankStat, dmOf, statOf } from './stats.ts'
 
 /** Entries that are asked for at once, and those whose files a translator is asked about at once. */
@@ -37,7 +37,7 @@ export function* readStats(session: Session, unix: boolean, fid: Fid, handle: Ha
     return to > 0
   }
   if (offset === 0) fid.over = [...file.place?.children.values() ?? []]
-  const { over } = fid
+  const { over } = fid, names = namesOver(over)
   const waited = function* <T>(value: Awaitable<T>): Steps<T> {
     if (!(value instanceof Promise)) return value
     const got = (yield value) as T
@@ -52,7 +52,7 @@ export function* readStats(session: Session, unix: boolean, fid: Fid, handle: Ha
     try { more = put(yield* mountStat(session, unix, fid, name, mounted)) } finally { mounted.release() }
   }
   while (more) {
-    const batch = new Batch(fid, Math.min(BATCH, 1 + Math.floor((into.length - end) / SMALL)))
+    const batch = new Batch(names, Math.min(BATCH, 1 + Math.floor((into.length - end) / SMALL)))
     let all: boolean
     try { all = yield* waited(handle.readdir(cookie, batch, STAT, request)) } finally { batch.closed = true }
     const stats = ahead(batch.entries, (entry) => drive(stat(session, unix, fid, entry, searchable)))
@@ -84,11 +84,11 @@ interface Entry { readonly path: bigint; readonly type: number; readonly cookie:
 class Batch implements DirSink {
   readonly entries: Entry[] = []
   closed = false
-  constructor(private readonly fid: Fid, private readonly most: number) {}
+  constructor(private readonly over: ReadonlySet<string> | null, private readonly most: number) {}
   add(path: bigint, type: number, cookie: bigint, name: string | Uint8Array, attr?: Attr): boolean {
     if (this.closed || this.entries.length >= this.most) return false
-    const text = typeof name === 'string' ? name : nameOfBytes(Buffer.from(name.buffer, name.byteOffset, name.length), 0, name.length)
-    if (!this.fid.over.some((place) => place.name === text)) this.entries.push({ path, type, cookie, name: text, attr })
+    const text = entryName(name)
+    if (!this.over?.has(text)) this.entries.push({ path, type, cookie, name: text, attr })
     return true
   }
 }

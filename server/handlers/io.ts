@@ -1,6 +1,6 @@
 // Tlopen, Tlcreate, Tread, Twrite, Treaddir, Tfsync: files and directories that are open.
 
-import { Dt, O, PAYLOAD_HEAD, QT, errno, putDirent, qidTypeOf } from 'ninep'
+import { Dt, O, PAYLOAD_HEAD, QT, entryName, errno, putDirent, qidTypeOf } from 'ninep'
 import type { Fields } from 'ninep'
 import type { Awaitable, DirSink, Handle } from '../../translators/translator.ts'
 import { drive, get } from '../drive.ts'
@@ -9,7 +9,7 @@ import type { Fid } from '../fid.ts'
 import type { File, Place } from '../namespace.ts'
 import type { Request } from '../request.ts'
 import type { Session } from '../session.ts'
-import { NOTHING, keep, rights } from './common.ts'
+import { NOTHING, keep, namesOver, nothing, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 import { become, create, open, opened, unprivileged } from './opening.ts'
 
@@ -57,8 +57,7 @@ export const io: Pick<Handlers, 'Tlopen' | 'Tlcreate' | 'Tread' | 'Twrite' | 'Tr
   Tfsync(session, { fid: number, datasync }, request) {
     const fid = session.file(number, 'fsync'), { handle } = fid
     if (!handle) return NOTHING
-    const synced = session.using(fid, request, () => handle.fsync(datasync !== 0, request))
-    return synced instanceof Promise ? synced.then(() => NOTHING) : NOTHING
+    return nothing(session.using(fid, request, () => handle.fsync(datasync !== 0, request)))
   },
 }
 
@@ -152,13 +151,13 @@ class Sink implements DirSink {
   readonly #names: ReadonlySet<string> | null
   readonly #base: bigint
   constructor(private readonly into: Buffer, private readonly dir: File, over: readonly Place[]) {
-    this.#names = over.length > 0 ? new Set(over.map(({ name }) => name)) : null
+    this.#names = namesOver(over)
     this.#base = BigInt(2 + over.length)
   }
   add(path: bigint, type: number, cookie: bigint, name: string | Uint8Array): boolean {
     if (this.closed) return false
     const { dir } = this
-    if (this.#names?.has(typeof name === 'string' ? name : Buffer.from(name).toString())) return true
+    if (this.#names?.has(entryName(name))) return true
     const at = cookie + this.#base
     return this.put(dir.mount.wire(dir.node.volume, path), qidTypeOf(type), at > LAST ? LAST : at, type, name)
   }

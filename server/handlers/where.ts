@@ -1,6 +1,6 @@
 // Where a file stands: the directory above, and its name there. Those of a directory that was reached by '..' are looked for.
 
-import { O, isErrno, nameOfBytes } from 'ninep'
+import { O, entryName, isErrno } from 'ninep'
 import type { DirSink } from '../../translators/translator.ts'
 import { get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
@@ -31,7 +31,7 @@ function* nameIn(dir: File, { node: { qid: { path } } }: File): Steps<string | u
     add(entry, _type, at, name) {
       if (found !== undefined || left-- === 0) return false
       cookie = at
-      if (entry === path) found = typeof name === 'string' ? name : nameOfBytes(Buffer.from(name), 0, name.length)
+      if (entry === path) found = entryName(name)
       return true
     },
   }

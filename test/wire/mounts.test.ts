@@ -1,8 +1,9 @@
 // Several translators in one tree, and who comes in where.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { connect } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Identity } from '../../server/identity.ts'
@@ -10,6 +11,7 @@ import { serve } from '../../server/server.ts'
 import type { ServerConfig } from '../../server/server.ts'
 import { attachRules } from '../../server/users.ts'
 import { memory } from '../../translators/memory/memory.ts'
+import { posix } from '../../translators/posix/posix.ts'
 import type { Translator } from '../../translators/translator.ts'
 import { REMOVEDIR, among, listing, ls, setattr } from './cases/common.ts'
 import { Raw } from './raw.ts'
@@ -71,6 +73,23 @@ test('every mount is listed where it stands, with the number of its root, also w
   }
   assert.equal(await ls(raw, 'sub'), ['deep'])
 }))
+
+test('a mount over a name that is not UTF-8 is listed once, in every dialect', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'ninefold-mounts-'))
+  try {
+    mkdirSync(Buffer.concat([Buffer.from(`${dir}/`), Buffer.from([0x61, 0xff])]))
+    await serving(['/', '/a\udcff'], {}, async (raw) => assert.equal(await ls(raw), ['a\udcff']), (path) => path === '/' ? posix({ path: dir }) : brick(path))
+    const server = await serve({ listen: ['tcp://127.0.0.1:0'], namespace: new Map([['/', await posix({ path: dir })], ['/a\udcff', await memory({})]]) })
+    try {
+      for (const dialect of ['9P2000', '9P2000.u'] as const) {
+        await using client = await connect(server.urls[0]!, { dialect })
+        const names: string[] = []
+        for await (const { name } of (await client.attach({ uname: userInfo().username })).readdir()) names.push(name)
+        assert.equal(names, ['a\udcff'], dialect)
+      }
+    } finally { await server.stop() }
+  } finally { rmSync(dir, { recursive: true }) }
+})
 
 test('names of mounts stay: EBUSY; between mounts: EXDEV', () => serving(['/', '/m', '/x/y'], {}, async (raw) => {
   await raw.mkdir(0, 'd')

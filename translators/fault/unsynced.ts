@@ -12,7 +12,7 @@
 // To that end the child always holds the present, and this a log of how to undo it: of each file a list, of each directory
 // what each changed name stood for. Changes go one at a time while there is a log. Times of directories are not restored.
 
-import { AT_REMOVEDIR, Attrs, isErrno, nameOfBytes, O, QT, S } from 'ninep'
+import { AT_REMOVEDIR, Attrs, entryName, isErrno, O, QT, S } from 'ninep'
 import type { Attr, SetAttr } from 'ninep'
 import type { Awaitable, Handle, Node, Translator } from '../translator.ts'
 import type { Chance } from './chance.ts'
@@ -350,7 +350,7 @@ async function namesOf(dir: Node): Promise<string[]> {
   await using handle = await dir.open(O.RDONLY)
   const names: string[] = []
   let last = 0n
-  while (!await handle.readdir(last, { add(_path, _type, cookie, name) { last = cookie; names.push(typeof name === 'string' ? name : nameOfBytes(Buffer.from(name), 0, name.length)); return true } }, 0));
+  while (!await handle.readdir(last, { add(_path, _type, cookie, name) { last = cookie; names.push(entryName(name)); return true } }, 0));
   return names
 }
 async function removeAll(dir: Node): Promise<void> {

@@ -2,7 +2,7 @@
 // owner, mode, times, extended attributes and ACLs. It is made under a name of its own and renamed when it is whole and
 // on disk: a crash leaves the old one in sight.
 
-import { AT_REMOVEDIR, Attrs, O, S, errno, isErrno } from 'ninep'
+import { AT_REMOVEDIR, Attrs, O, S, entryName, errno, isErrno } from 'ninep'
 import type { Attr } from 'ninep'
 import { ACL_ACCESS, ACL_DEFAULT } from '../acl.ts'
 import type { Handle, Node } from '../translator.ts'
@@ -124,7 +124,7 @@ async function workOf(union: Union): Promise<Node> {
   } catch (e) { if (!isErrno(e, 'EEXIST')) throw e }
   const work = await root.walk(WORK), names: string[] = []
   await using handle = await work.open(O.RDONLY)
-  await handle.readdir(0n, { add: (_path, _type, _cookie, name) => { names.push(typeof name === 'string' ? name : Buffer.from(name).toString()); return true } }, 0)
+  await handle.readdir(0n, { add: (_path, _type, _cookie, name) => { names.push(entryName(name)); return true } }, 0)
   for (const name of names) {
     try { await work.unlinkat(name, 0) } catch (e) {
       if (!isErrno(e, 'EISDIR')) throw e

@@ -2,7 +2,7 @@
 // remembered of what was listed: a cookie is the number of the child, 4 bits, and the child's own cookie; one that has more
 // than 58 bits stands in a table. A name that moves up while the listing is at work is listed where it was.
 
-import { Attrs, Dt, errno, nameOfBytes, O } from 'ninep'
+import { Attrs, Dt, entryName, errno, O } from 'ninep'
 import type { Attr, SetAttr } from 'ninep'
 import type { Awaitable, Call, DirSink, Handle } from '../translator.ts'
 import { rise } from './copy.ts'
@@ -49,7 +49,7 @@ export class Listing implements Handle {
         end = await handle.readdir(after, {
           add(path, type, cookie, name, attr) {
             if (batch.length >= BATCH) return false
-            batch.push({ path, type, cookie, name: typeof name === 'string' ? name : nameOfBytes(Buffer.from(name), 0, name.length), parted: attr !== undefined && attr.nlink > 1 })
+            batch.push({ path, type, cookie, name: entryName(name), parted: attr !== undefined && attr.nlink > 1 })
             return true
           },
         }, index === place.union.upper ? 0 : Attrs.NLINK, call)

@@ -4,7 +4,7 @@
 //
 // Turns: a directory's own, alone for what changes its names and where a copy gets its name there. Nothing is copied in a turn.
 
-import { AT_REMOVEDIR, O, QT, errno, isErrno, nameOfBytes } from 'ninep'
+import { AT_REMOVEDIR, O, QT, entryName, errno, isErrno } from 'ninep'
 import type { Attr, Qid, SetAttr, StatFs } from 'ninep'
 import { after } from '../forward.ts'
 import { BadOption, int, translator } from '../options.ts'
@@ -277,7 +277,7 @@ async function clear(dir: Node): Promise<void> { for (const name of await names(
 async function names(dir: Node): Promise<string[]> {
   const found: string[] = []
   await using handle = await dir.open(O.RDONLY | O.DIRECTORY)
-  await handle.readdir(0n, { add: (_path, _type, _cookie, name) => { found.push(typeof name === 'string' ? name : nameOfBytes(Buffer.from(name), 0, name.length)); return true } }, 0)
+  await handle.readdir(0n, { add: (_path, _type, _cookie, name) => { found.push(entryName(name)); return true } }, 0)
   return found
 }
 /** A file open. Where it is read only and moves up, the copy is read from there on. */
