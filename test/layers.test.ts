@@ -211,6 +211,26 @@ test('of many calls some are timed; all are counted', async () => {
   }
   await stack.close()
 })
+test('a getattr that is not timed: each instance on its way counts the call, its error, and that it has not come back', async () => {
+  const meters = new Meters(2 ** 30)
+  const stack = await startStack(parseStack('rot13 | readonly | idmap | fault ops=getattr error-rate=0.5 | fault ops=getattr delay=20ms delay-rate=0.5 | memory'), { path: '/', log: silent, meters })
+  const root = await stack.attach(''), all = [...meters]
+  let failed = 0, waited = 0
+  for (let i = 0; i < 100; i++) {
+    const attr = (async () => root.getattr(0))()
+    const waiting = all.filter(({ pending }) => pending > 0).map(({ translator, position }) => `${translator} ${position}`).sort()
+    assert.ok(waiting.length === 0 || waiting.length === 5, waiting.join())          // all but memory
+    if (waiting.length > 0) waited++
+    await attr.catch(() => { failed++ })
+  }
+  assert.ok(failed > 20 && failed < 80 && waited > 10 && waited < 60, `${failed}, ${waited}`)
+  for (const meter of all) {
+    const { calls, errors, timed } = of(meter, 'getattr'), above = meter.position.length <= '0.0.0.0'.length
+    assert.equal([calls, errors, meter.pending], above ? [100, failed, 0] : [100 - failed, 0, 0], `${meter.name} ${meter.position}`)
+    assert.ok(timed <= 1)
+  }
+  await stack.close()
+})
 test('what is measured still takes new options', async () => {
   const stack: Translator = await startStack(parseStack('memory size=1MiB'), { path: '/', log: silent, meters: new Meters() })
   assert.is(await reconfigure(stack, { size: '2MiB' }), true)

@@ -25,7 +25,8 @@ export interface Observer {
 
 /** A translator, seen by an observer. It is the same one, but for that. */
 export class AroundTranslator extends ForwardTranslator {
-  constructor(child: Translator, readonly observer: Observer, name = child.name) { super(name, child, (root) => new AroundNode(root, observer)) }
+  /** wrapRoot: a root as its own class has it. */
+  constructor(child: Translator, readonly observer: Observer, name = child.name, wrapRoot = (root: Node): AroundNode => new AroundNode(root, observer)) { super(name, child, wrapRoot) }
   override sync(): Awaitable<void> { return this.observer.around(sync, null, () => this.child.sync()) }
   #face: Blobs | undefined
   get blobs(): Translator['blobs'] {

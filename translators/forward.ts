@@ -30,7 +30,7 @@ export abstract class ForwardNode<Layer extends object> implements Node {
   declare readonly child: Node
   declare readonly layer: Layer
   /** Who answers getattr: the first below that does not hand it on. Found when it is asked for. */
-  declare private answers: Node | null
+  declare protected answers: Node | null
   /** layer: what its nodes share; its identity. */
   constructor(child: Node, layer: Layer) {
     this.child = child
@@ -77,9 +77,11 @@ export abstract class ForwardNode<Layer extends object> implements Node {
 
 /** What is asked most goes past the layers that would only hand it on: five of different classes cost a getattr 6 in 100. */
 function answering(node: Node): Node {
-  while (node instanceof ForwardNode && node.getattr === ForwardNode.prototype.getattr) node = node.child
+  while (handsOn(node)) node = node.child
   return node
 }
+/** Whether a node is of a layer that leaves getattr to its child. */
+export function handsOn(node: Node): node is ForwardNode<object> { return node instanceof ForwardNode && node.getattr === ForwardNode.prototype.getattr }
 
 export class ForwardHandle<Layer extends object> implements Handle {
   declare readonly child: Handle

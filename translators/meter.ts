@@ -6,11 +6,13 @@
 // the same kind, the youngest. So sums are right, and only how they divide between calls that overlap is a guess.
 
 import { isErrno } from 'ninep'
-import { AroundTranslator, ops } from './around.ts'
-import type { AroundHandle, AroundNode, Observer, Op } from './around.ts'
+import type { Attr } from 'ninep'
+import { AroundNode, AroundTranslator, ops } from './around.ts'
+import type { AroundHandle, Observer, Op } from './around.ts'
+import { handsOn } from './forward.ts'
 import { standIn } from './options.ts'
 import type { Options, Values } from './options.ts'
-import type { Awaitable, Translator } from './translator.ts'
+import type { Awaitable, Node, Translator } from './translator.ts'
 
 /** Upper bounds of the buckets of latencies, seconds: 1 us, doubled to some 34 s; the last has none. */
 export const bounds: readonly number[] = [...Array.from({ length: 26 }, (_, i) => 1e-6 * 2 ** i), Infinity]
@@ -38,7 +40,8 @@ const UNTIMED: Frame = { op: -1, timed: false, began: 0, child: 0, under: 0, sin
 let current: Frame | null = null
 
 const n = ops.length
-const [WALK, GETXATTR, READ, WRITE, GET, PUT] = (['walk', 'getxattr', 'read', 'write', 'blobs.get', 'blobs.put'] as const).map((op) => ops.indexOf(op)) as [number, number, number, number, number, number]
+const [WALK, GETATTR, GETXATTR, READ, WRITE, GET, PUT] =
+  (['walk', 'getattr', 'getxattr', 'read', 'write', 'blobs.get', 'blobs.put'] as const).map((op) => ops.indexOf(op)) as [number, number, number, number, number, number, number]
 
 /** Counts and times the calls of one instance. name: as in logs, '/vault: crypt'; position: in its stack, '0' the outermost, '0.1' its second child. */
 export class Meter implements Observer {
@@ -84,6 +87,35 @@ export class Meter implements Observer {
     else if (op === READ || op === WRITE || op === GET) this.#moved(op, result)
     return result
   }
+
+  /**
+   * The call that is made most, and that most layers hand on: one that is not to be timed goes straight from the outermost of
+   * these nodes to the one that answers it, and all meters on its way count it.
+   */
+  getattr(node: MeasuredNode, mask: number): Awaitable<Attr> {
+    const outer = current, under = outer ?? this.#under(GETATTR)
+    if (under ? under.timed : this.#due()) {
+      this.#calls[GETATTR]!++
+      return this.#time(GETATTR, () => node.child.getattr(mask), outer, under)
+    }
+    const meters = node.way
+    for (const meter of meters) meter.#calls[GETATTR]!++
+    current = UNTIMED
+    let result: Awaitable<Attr>
+    try { result = node.answering.getattr(mask) } catch (e) {
+      for (const meter of meters) meter.#failed(GETATTR, e)
+      throw e
+    } finally { current = outer }
+    if (result instanceof Promise) for (const meter of meters) meter.#fly(GETATTR, result, { op: GETATTR, timed: false, began: 0, child: 0, under: 0, since: 0 }, null)
+    return result
+  }
+  #ways: readonly Meter[] = []
+  /** One array for all nodes whose calls go the same way. */
+  way(meters: readonly Meter[]): readonly Meter[] {
+    const known = this.#ways
+    return known.length === meters.length && known.every((meter, i) => meter === meters[i]) ? known : this.#ways = meters
+  }
+
   #time<T>(op: number, f: () => Awaitable<T>, outer: Frame | null, under: Frame | null): Awaitable<T> {
     const began = performance.now(), frame: Frame = { op, timed: true, began, child: 0, under: 0, since: 0 }
     if (under && under.under++ === 0) under.since = began
@@ -131,7 +163,7 @@ export class Meter implements Observer {
   /** The call of the instance above that a call without a caller belongs to. */
   #under(op: number): Frame | null {
     let found: Frame | null = null
-    if (this.above) for (const frame of this.above.#flying) if (!found || frame.op === op || found.op !== op) found = frame
+    if (this.above && this.above.#flying.size > 0) for (const frame of this.above.#flying) if (!found || frame.op === op || found.op !== op) found = frame
     return found
   }
   #due(): boolean {
@@ -166,8 +198,35 @@ export function measured(translator: Translator, meters: Meters, name: string, p
   return face
 }
 
+/** A node with a meter on it. */
+class MeasuredNode extends AroundNode {
+  declare readonly layer: Meter
+  /** The meters from here to who answers getattr. Found when it is asked for. */
+  declare private meters: readonly Meter[] | null
+  constructor(child: Node, meter: Meter) {
+    super(child, meter)
+    this.meters = null
+  }
+  protected override wrap(child: Node): Node { return new MeasuredNode(child, this.layer) }
+  override getattr(mask: number): Awaitable<Attr> { return this.layer.getattr(this, mask) }
+  get way(): readonly Meter[] {
+    if (this.meters) return this.meters
+    const meters: Meter[] = []
+    let node: Node = this
+    for (;;) {
+      if (node instanceof MeasuredNode) meters.push(node.layer)
+      else if (!handsOn(node)) break
+      node = node.child
+    }
+    this.answers = node
+    return this.meters = this.layer.way(meters)
+  }
+  /** Who answers getattr; known once `way` is. */
+  get answering(): Node { return this.answers! }
+}
+
 class Measured extends AroundTranslator {
-  constructor(child: Translator, meter: Meter, private readonly done: () => void) { super(child, meter) }
+  constructor(child: Translator, meter: Meter, private readonly done: () => void) { super(child, meter, child.name, (root) => new MeasuredNode(root, meter)) }
   get reconfigure(): Translator['reconfigure'] {
     const { child } = this
     return child.reconfigure && ((options: Values<Options>) => child.reconfigure!(options))
