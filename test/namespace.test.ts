@@ -8,7 +8,6 @@ import { runInNewContext } from 'node:vm'
 import { isErrno } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { serve } from '../server/server.ts'
 import type { Server, ServerConfig } from '../server/server.ts'
 import { parseStack } from '../server/stack.ts'
 import type { Stack } from '../server/stack.ts'
@@ -20,7 +19,8 @@ import { memory } from '../translators/memory/memory.ts'
 import { duration, int, text, translator } from '../translators/options.ts'
 import { entries, listing, ls } from './wire/cases/common.ts'
 import { Raw } from './wire/raw.ts'
-import { Kept } from './wire/stand.ts'
+import { serving as standing } from './wire/stand.ts'
+import type { Kept } from './wire/stand.ts'
 
 /** What was started and closed, in order. */
 const seen: string[] = []
@@ -49,18 +49,7 @@ const stacks = (lines: Readonly<Record<string, string>>) => new Map(Object.entri
 
 async function serving(lines: Readonly<Record<string, string>>, run: (server: Server, raw: Raw, log: Kept) => Promise<void>, config: Partial<ServerConfig> = {}): Promise<void> {
   seen.length = 0
-  const log = new Kept(), server = await serve({ listen: ['tcp://127.0.0.1:0'], namespace: stacks(lines), log, ...config })
-  const raw = await Raw.versioned(server.urls[0]!)
-  try {
-    await raw.attach(0)
-    await run(server, raw, log)
-    await raw.end()
-    assert.equal(log.bugs, [])
-  } finally {
-    raw.socket.destroy()
-    await server.stop()
-  }
-  assert.is(server.mounts.instances.count, 0, 'all were closed')
+  await standing({ namespace: stacks(lines), ...config }, run)
 }
 async function refusal(f: Promise<unknown>): Promise<Error> { return f.then(() => assert.unreachable('it was not refused') as never, (e: Error) => e) }
 /** Waits for what comes soon, or not at all. */

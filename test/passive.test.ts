@@ -7,29 +7,18 @@ import { XATTR_CREATE, XATTR_REPLACE } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PassiveRules } from '../server/passive.ts'
-import { serve } from '../server/server.ts'
 import type { Server, ServerConfig } from '../server/server.ts'
 import { parseStack } from '../server/stack.ts'
 import { getXattr, listing, ls, setXattr } from './wire/cases/common.ts'
 import { Raw } from './wire/raw.ts'
-import { Kept } from './wire/stand.ts'
+import { serving as standing } from './wire/stand.ts'
+import type { Kept } from './wire/stand.ts'
 
 const RECORD = 'user.translator'
 const me = process.getuid!()
 
-async function serving(run: (server: Server, raw: Raw, log: Kept) => Promise<void>, stack = 'memory', config: Partial<ServerConfig> & { passive?: Partial<PassiveRules> } = {}): Promise<void> {
-  const log = new Kept(), server = await serve({ listen: ['tcp://127.0.0.1:0'], namespace: new Map([['/', parseStack(stack)]]), log, ...config })
-  const raw = await Raw.versioned(server.urls[0]!)
-  try {
-    await raw.attach(0)
-    await run(server, raw, log)
-    await raw.end()
-    assert.equal(log.bugs, [])
-  } finally {
-    raw.socket.destroy()
-    await server.stop()
-  }
-  assert.is(server.mounts.instances.count, 0, 'all were closed')
+function serving(run: (server: Server, raw: Raw, log: Kept) => Promise<void>, stack = 'memory', config: Partial<ServerConfig> & { passive?: Partial<PassiveRules> } = {}): Promise<void> {
+  return standing({ namespace: new Map([['/', parseStack(stack)]]), ...config }, run)
 }
 async function soon(what: string, holds: () => boolean): Promise<void> {
   for (let i = 0; !holds(); i++) {

@@ -15,24 +15,14 @@ import { posix } from '../../translators/posix/posix.ts'
 import type { Translator } from '../../translators/translator.ts'
 import { REMOVEDIR, among, listing, ls, setattr } from './cases/common.ts'
 import { Raw } from './raw.ts'
-import { brick, Kept } from './stand.ts'
+import { brick, Kept, serving as standing } from './stand.ts'
 
 const test = suite('mounts')
 
 async function serving(paths: readonly string[], config: Partial<ServerConfig>, run: (raw: Raw, url: string, log: Kept) => Promise<void>, make: (path: string) => Promise<Translator> = brick): Promise<void> {
-  const log = new Kept(), namespace = new Map<string, Translator>()
+  const namespace = new Map<string, Translator>()
   for (const path of paths) namespace.set(path, await make(path))
-  const server = await serve({ listen: ['tcp://127.0.0.1:0'], namespace, log, ...config })
-  const url = server.urls[0]!, raw = await Raw.versioned(url)
-  try {
-    await raw.attach(0)
-    await run(raw, url, log)
-    await raw.end()
-    assert.equal(log.bugs, [])
-  } finally {
-    raw.socket.destroy()
-    await server.stop()
-  }
+  await standing({ namespace, ...config }, (server, raw, log) => run(raw, server.urls[0]!, log))
 }
 const attached = async (url: string, aname: string, uid = process.getuid!()) => {
   const raw = await Raw.versioned(url)

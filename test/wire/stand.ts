@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import * as assert from 'uvu/assert'
 import { serve } from '../../server/server.ts'
 import type { Server, ServerConfig } from '../../server/server.ts'
 import { attachRules } from '../../server/users.ts'
@@ -41,6 +42,22 @@ export class Kept implements Log {
   info() {}
   warn(fields: object, message: string) { this.warnings.push({ fields, message }) }
   error(fields: object, message: string) { this.bugs.push({ fields, message }) }
+}
+
+/** Runs a server by TCP and a client that has attached as fid 0, and ends both. The server must have met no bug, and closed all that it started. */
+export async function serving(config: Pick<ServerConfig, 'namespace'> & Partial<ServerConfig>, run: (server: Server, raw: Raw, log: Kept) => Promise<void>): Promise<void> {
+  const log = new Kept(), server = await serve({ listen: ['tcp://127.0.0.1:0'], log, ...config })
+  const raw = await Raw.versioned(server.urls[0]!)
+  try {
+    await raw.attach(0)
+    await run(server, raw, log)
+    await raw.end()
+    assert.equal(log.bugs, [])
+  } finally {
+    raw.socket.destroy()
+    await server.stop()
+  }
+  assert.is(server.mounts.instances.count, 0, 'all were closed')
 }
 
 /** A running server: the stack at '/', memory at '/other', one of 256 KiB at '/full'; '/ro' is attached read-only. */
