@@ -4,10 +4,9 @@
 //
 // volumes.json, version 1: { "version": 1, "volumes": { LABEL: PREFIX, ... } }, replaced whole by rename.
 
-import { constants, readFileSync, renameSync, writeFileSync, mkdirSync, openSync, fsyncSync, closeSync } from 'node:fs'
-import { join } from 'node:path'
 import { errno } from 'ninep'
 import type { Volume } from '../translators/translator.ts'
+import { StateFile } from './state.ts'
 
 const LOW = 1n << 40n
 const PREFIXES = 1 << 16
@@ -20,19 +19,14 @@ export class Identity {
   /** How many mounts show it. */
   #shown = new WeakMap<Volume, number>()
   #labels = new WeakMap<Volume, string>()
-  #file: string | undefined
+  #file: StateFile | undefined
 
   /** state: the folder that holds volumes.json; absent: prefixes last as long as the process. */
   constructor(state?: string) {
     if (state === undefined) return
-    mkdirSync(state, { recursive: true })
-    this.#file = join(state, 'volumes.json')
-    let text: string
-    try { text = readFileSync(this.#file, 'utf8') } catch (e) {
-      if ((e as NodeJS.ErrnoException).code === 'ENOENT') return
-      throw e
-    }
-    this.#prefixes = parse(text, this.#file)
+    this.#file = new StateFile(state, 'volumes.json', 1, 'files then get new numbers')
+    const fields = this.#file.read()
+    if (fields) this.#prefixes = parse(fields.volumes, (what) => this.#file!.bad(what))
   }
 
   /** The number that clients see for a volume's own. ENOSPC after 65 536 volumes. */
@@ -71,28 +65,12 @@ export class Identity {
     const next = this.#prefixes.size
     if (next >= PREFIXES) throw errno('ENOSPC', 'identity: more than 65536 volumes were shown; remove volumes.json while the server is down', label)
     this.#prefixes.set(label, next)
-    this.#save()
+    this.#file?.writeSync({ volumes: Object.fromEntries(this.#prefixes) })
     return next
-  }
-
-  #save(): void {
-    if (this.#file === undefined) return
-    const temporary = this.#file + '.new'
-    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, 0o600)
-    try {
-      writeFileSync(fd, JSON.stringify({ version: 1, volumes: Object.fromEntries(this.#prefixes) }, null, 1) + '\n')
-      fsyncSync(fd)
-    } finally { closeSync(fd) }
-    renameSync(temporary, this.#file)
   }
 }
 
-function parse(text: string, file: string): Map<string, number> {
-  const bad = (what: string) => new Error(`${file}: ${what}. Restore it, or remove it while the server is down: files then get new numbers.`)
-  let value: unknown
-  try { value = JSON.parse(text) } catch { throw bad('not JSON') }
-  const { version, volumes } = (value ?? {}) as { version?: unknown; volumes?: unknown }
-  if (version !== 1) throw bad(`version ${JSON.stringify(version)} is not 1`)
+function parse(volumes: unknown, bad: (what: string) => Error): Map<string, number> {
   if (volumes === null || typeof volumes !== 'object') throw bad('no volumes')
   const prefixes = new Map<string, number>(), seen = new Set<number>()
   for (const [label, prefix] of Object.entries(volumes)) {

@@ -7,9 +7,6 @@
 //
 // passive.json, version 1: { "version": 1, "nodes": { LABEL OF A VOLUME: [PATH IN HEX, ...], ... } }, replaced whole by rename.
 
-import { constants, mkdirSync, readFileSync } from 'node:fs'
-import { open, rename } from 'node:fs/promises'
-import { join } from 'node:path'
 import { Attrs, errno, isErrno } from 'ninep'
 import { ForwardNode } from '../translators/forward.ts'
 import { BadOption, duration, translator } from '../translators/options.ts'
@@ -21,6 +18,7 @@ import type { File, Mount, Namespace } from './namespace.ts'
 import type { User } from './permission.ts'
 import { checkStack, readLine } from './stack.ts'
 import type { Layer, Stack } from './stack.ts'
+import { StateFile } from './state.ts'
 import { translators } from './translators.ts'
 import type { AnyFactory } from './translators.ts'
 import { within } from './waiting.ts'
@@ -95,7 +93,7 @@ export class Passive {
   #count = 0
   readonly #slots = new Set<number>()
   #slot = 0
-  readonly #file: string | undefined
+  readonly #file: StateFile | undefined
   #saving: Promise<void> | null = null
   #again: Promise<void> | null = null
   #sweep: NodeJS.Timeout | undefined
@@ -103,14 +101,9 @@ export class Passive {
   namespace!: Namespace
   constructor(public rules: PassiveRules, private readonly instances: Instances, private readonly log: Log, state: string | undefined, private readonly known: ReadonlyMap<string, AnyFactory> = translators) {
     if (state === undefined) return
-    mkdirSync(state, { recursive: true })
-    this.#file = join(state, 'passive.json')
-    let text: string
-    try { text = readFileSync(this.#file, 'utf8') } catch (e) {
-      if ((e as NodeJS.ErrnoException).code === 'ENOENT') return
-      throw e
-    }
-    for (const [label, nodes] of parse(text, this.#file)) { this.#nodes.set(label, nodes); this.#count += nodes.size }
+    this.#file = new StateFile(state, 'passive.json', 1, 'passive translators then sleep until they are set again')
+    const fields = this.#file.read()
+    if (fields) for (const [label, nodes] of parse(fields.nodes, (what) => this.#file!.bad(what))) { this.#nodes.set(label, nodes); this.#count += nodes.size }
   }
 
   /** Whether there are any: if not, a walk need not look. */
@@ -354,22 +347,15 @@ export class Passive {
   /** Settles when what there is now is on disk. Those who come while one is being written share the next. */
   #save(): Promise<void> {
     if (this.#file === undefined) return Promise.resolve()
-    if (!this.#saving) return this.#saving = this.#write(this.#file).finally(() => { this.#saving = null })
+    if (!this.#saving) {
+      const nodes = Object.fromEntries([...this.#nodes].map(([label, paths]) => [label, [...paths].map((path) => path.toString(16))]))
+      return this.#saving = this.#file.write({ nodes }).finally(() => { this.#saving = null })
+    }
     return this.#again ??= this.#saving.catch(() => {}).then(() => {
       this.#again = null
       return this.#save()
     })
   }
-  async #write(file: string): Promise<void> {
-    const nodes = Object.fromEntries([...this.#nodes].map(([label, paths]) => [label, [...paths].map((path) => path.toString(16))]))
-    const handle = await open(`${file}.new`, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, 0o600)
-    try {
-      await handle.writeFile(JSON.stringify({ version: 1, nodes }) + '\n')
-      await handle.sync()
-    } finally { await handle.close() }
-    await rename(`${file}.new`, file)
-  }
-
   /** Ends all. */
   close(): void {
     this.#closed = true
@@ -420,12 +406,7 @@ class UnderRoot extends Under {
   override close(): void {}
 }
 
-function parse(text: string, file: string): Map<string, Set<bigint>> {
-  const bad = (what: string) => new Error(`${file}: ${what}. Restore it, or remove it while the server is down: passive translators then sleep until they are set again.`)
-  let value: unknown
-  try { value = JSON.parse(text) } catch { throw bad('not JSON') }
-  const { version, nodes } = (value ?? {}) as { version?: unknown; nodes?: unknown }
-  if (version !== 1) throw bad(`version ${JSON.stringify(version)} is not 1`)
+function parse(nodes: unknown, bad: (what: string) => Error): Map<string, Set<bigint>> {
   if (nodes === null || typeof nodes !== 'object') throw bad('no nodes')
   return new Map(Object.entries(nodes).map(([label, paths]) => {
     if (!Array.isArray(paths) || !paths.every((path) => typeof path === 'string' && /^[0-9a-f]{1,16}$/.test(path))) throw bad(`the nodes of ${label} are no numbers`)
