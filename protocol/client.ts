@@ -241,6 +241,8 @@ export class Client implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> { return this.close() }
   /** Whether the connection is over. */
   get closed(): boolean { return this.#end !== undefined }
+  /** Resolves when it is over, whoever ended it. */
+  get ended(): Promise<void> { return this.#closed }
 
   #call(name: Request | Request<Older>, fields: object, into: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<any> {
     return new Promise((resolve, reject) => {

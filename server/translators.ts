@@ -11,6 +11,7 @@ import { nullFile } from '../translators/null/null.ts'
 import { posix } from '../translators/posix/posix.ts'
 import { random } from '../translators/random/random.ts'
 import { readonly } from '../translators/readonly/readonly.ts'
+import { remote } from '../translators/remote/remote.ts'
 import { rot13 } from '../translators/rot13/rot13.ts'
 import { stats } from '../translators/stats/stats.ts'
 import { subdir } from '../translators/subdir/subdir.ts'
@@ -22,5 +23,5 @@ import { zero } from '../translators/zero/zero.ts'
 /** from: what stacks have for one from outside our tree. */
 export type AnyFactory = Factory<Options, Arity> & { readonly from?: string }
 
-const all = [bind, fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, rot13, stats, subdir, tar, trace, union, zero]
+const all = [bind, fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, remote, rot13, stats, subdir, tar, trace, union, zero]
 export const translators: ReadonlyMap<string, AnyFactory> = new Map(all.map((factory) => [factory.definition.name, factory as unknown as AnyFactory]))

@@ -1,0 +1,122 @@
+// What all nodes of one remote share: its connections, who things belong to, and what is to be synced.
+
+import { Attrs, O, QT, errno, isErrno, S } from 'ninep'
+import type { Attr, File, Qid } from 'ninep'
+import type { Env } from '../options.ts'
+import type { Node, Owner, Translator, Volume } from '../translator.ts'
+import { Fid, isSame } from './fid.ts'
+import type { Identity } from './fid.ts'
+import { Link, Voice } from './link.ts'
+import type { Where } from './link.ts'
+import { RemoteNode } from './node.ts'
+import { Place } from './place.ts'
+
+/** Files and directories that changed and were not synced, at most: then they are. */
+const UNSYNCED = 4096
+/** It was removed; it is a symbolic link, a pipe, a socket or a device: the directory has all of it. */
+const NOTHING_TO_SYNC = ['ESTALE', 'ELOOP', 'ENXIO', 'ENODEV'] as const
+
+export class Peer implements Translator {
+  readonly name = 'remote'
+  readonly volume: Volume
+  readonly voice: Voice
+  /** The first has all names; the others carry data alone. */
+  readonly links: readonly Link[]
+  readonly #root = new Place().hold()
+  #rootQid!: Qid
+  /** Changed, and to be synced: by number, as a fid that is not open. */
+  readonly #unsynced = new Map<bigint, Fid>()
+  /** What ends with it. */
+  #attendant: AsyncDisposable | undefined
+
+  constructor(readonly where: Where, connections: number, readonly keepsOwners: boolean, env: Env, attendant?: AsyncDisposable) {
+    this.volume = { label: env.name }
+    this.voice = new Voice(env.log, where.url)
+    this.links = Array.from({ length: connections }, () => new Link(where, this.voice))
+    this.#attendant = attendant
+  }
+  get names(): Link { return this.links[0]! }
+
+  async start(): Promise<this> {
+    try {
+      const { root } = await this.names.start(this.#attendant !== undefined)
+      this.#rootQid = plain(root.qid)
+      for (const link of this.links.slice(1)) await link.start(false)
+      return this
+    } catch (e) {
+      await this.close()
+      throw e
+    }
+  }
+  attach(aname: string): Node {
+    if (aname !== '' && aname !== '/') throw errno('ENOENT', 'attach', aname)
+    return this.node(this.#root.hold(), this.#rootQid)
+  }
+  /** A node of a file that has this place, which is held for it. file: by which it was found, if it was. */
+  node(place: Place, qid: Qid, file?: File): RemoteNode {
+    const known = plain(qid), identity: Identity = { path: known.path, type: known.type }
+    return new RemoteNode(this, new Fid(this.names, place, identity, undefined, file), known)
+  }
+
+  /** What the peer says of a file, if it can be true of this one. The root is whatever is attached to. */
+  checked(attr: Attr, { identity, place }: Fid): Attr {
+    const qid = place.isRoot ? { ...plain(attr.qid), path: identity.path } : plain(attr.qid)
+    if (!isSame(qid, identity)) throw this.voice.lie('a file became another one')
+    if (attr.valid & Attrs.MODE && ((attr.mode & S.IFMT) === S.IFDIR) !== ((qid.type & QT.DIR) !== 0)) throw this.voice.lie('a type and a mode that differ')
+    if (![attr.size, attr.blocks, attr.nlink, attr.atime.sec, attr.mtime.sec, attr.ctime.sec].every(Number.isSafeInteger)) throw this.voice.lie('an attribute beyond 2^53')
+    if ([attr.atime, attr.mtime, attr.ctime, attr.btime].some(({ nsec }) => nsec > 999_999_999)) throw this.voice.lie('a time with more nanoseconds than a second has')
+    if (attr.valid & Attrs.GEN) identity.gen ??= attr.gen
+    return { ...attr, qid }
+  }
+
+  /** Makes what was made what it was to be: its owner's, where owners are kept, with setuid and setgid as told, which mkdir and chown take off. */
+  async own(file: File, mode: number, owner: Owner): Promise<void> {
+    const made = await file.getattr(Attrs.MODE | Attrs.UID | Attrs.GID), chown = this.keepsOwners && (made.uid !== owner.uid || made.gid !== owner.gid)
+    if (chown) await file.setattr({ uid: owner.uid, gid: owner.gid })
+    const special = (made.mode ^ mode) & 0o6000 || (chown && mode & 0o6000)
+    if (special && (made.mode & S.IFMT) !== S.IFLNK) await file.setattr({ mode: (made.mode & 0o1777) | (mode & 0o6000) })
+  }
+
+  /** To be synced by sync(). */
+  async changed({ link, place, identity }: Fid): Promise<void> {
+    if (this.#unsynced.has(identity.path)) return
+    this.#unsynced.set(identity.path, new Fid(link, place.hold(), identity))
+    if (this.#unsynced.size > UNSYNCED) await this.sync()
+  }
+  synced({ identity }: Fid): void {
+    this.#unsynced.get(identity.path)?.place.release()
+    this.#unsynced.delete(identity.path)
+  }
+  async sync(): Promise<void> {
+    const fids = [...this.#unsynced.values()]
+    this.#unsynced.clear()
+    const results = await Promise.allSettled(fids.map(async (fid) => {
+      try {
+        await this.names.run('reads', async (session, signal) => {
+          const file = await fid.on(session), opened = await file.clone()
+          try {
+            await opened.open(O.RDONLY | O.NONBLOCK, { signal })
+            await opened.fsync(false, { signal })
+          } finally { if (!session.client.closed) await opened.clunk() }
+        })
+      } catch (e) {
+        if (!NOTHING_TO_SYNC.some((code) => isErrno(e, code))) throw e
+      } finally {
+        void fid.close()?.catch(() => {})
+        fid.place.release()
+      }
+    }))
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+
+  async close(): Promise<void> {
+    try { if (this.#rootQid) await this.sync() } finally {
+      await Promise.all(this.links.map((link) => link.close()))
+      await this.#attendant?.[Symbol.asyncDispose]()
+    }
+  }
+  async [Symbol.asyncDispose](): Promise<void> { await this.close() }
+}
+
+/** Of a type, only what nodes know. */
+export function plain({ type, version, path }: Qid): Qid { return { type: type & (QT.DIR | QT.SYMLINK), version, path } }
