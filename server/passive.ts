@@ -321,7 +321,8 @@ export class Passive {
     const layer = innermost(readLine(text), this.known), known = new Map([...this.known, [NODE, onto(under)]])
     const refused = [...names(layer)].find((name) => this.known.has(name) && !this.rules.allow.includes(name))
     if (refused !== undefined) throw errno('EPERM', `${refused} may not be started from a node: the server's owner would have to allow it`)
-    const stack = checkStack(layer, known)
+    const stack = checkStack(layer, known), reserved = reservedOf(stack)
+    if (reserved) throw errno('EPERM', `${reserved} is for the server's owner to give, and for no record`)
     if (layersOver(under) + depth(stack) > LAYERS) throw errno('ELOOP', `more than ${LAYERS} layers over a node`)
     return stack
   }
@@ -412,4 +413,9 @@ function parse(nodes: unknown, bad: (what: string) => Error): Map<string, Set<bi
     if (!Array.isArray(paths) || !paths.every((path) => typeof path === 'string' && /^[0-9a-f]{1,16}$/.test(path))) throw bad(`the nodes of ${label} are no numbers`)
     return [label, new Set(paths.map((path: string) => BigInt(`0x${path}`)))]
   }))
+}
+/** An option of a stack that is reserved: 'remote: command'. */
+function reservedOf({ factory: { definition }, options, children }: Stack): string | undefined {
+  const key = Object.keys(options).find((key) => definition.options[key]!.reserved)
+  return key === undefined ? children.map(reservedOf).find((found) => found !== undefined) : `${definition.name}: ${key}`
 }

@@ -12,6 +12,7 @@ export interface Option<T, D extends boolean = boolean> {
   readonly default?: T
   readonly positional?: boolean                           // a bare word of a stack line is this one
   readonly live?: boolean                                 // may change while it runs: reconfigure takes it
+  readonly reserved?: boolean                             // only the server's owner may give it: no record on a node can
   readonly takes: string                                  // what is allowed, in words: 'an integer from 1 to 25'
   readonly schema: object                                 // what JSON Schema says of it
   /** Text of a stack line, or a value of YAML or of a program, to a value. Throws a BadOption. */
@@ -187,16 +188,16 @@ function distance(a: string, b: string): number {
   return row[b.length]!
 }
 
-// The kinds of option. Each takes { about, default?, positional?, live? }; without a default it must be given.
+// The kinds of option. Each takes { about, default?, positional?, live?, reserved? }; without a default it must be given.
 
-interface Saying<T> { readonly about: string; readonly default?: T; readonly positional?: boolean; readonly live?: boolean }
+interface Saying<T> { readonly about: string; readonly default?: T; readonly positional?: boolean; readonly live?: boolean; readonly reserved?: boolean }
 type Has<S> = S extends { default: unknown } ? true : false
 
 function option<T, S extends Saying<T>>(say: S, takes: string, schema: object, parse: (value: unknown) => T, unit?: string): Option<T, Has<S>> {
   const optional = ('default' in say) as Has<S>
   return {
     about: say.about, optional, takes, schema, parse,
-    ...(unit === undefined ? {} : { unit }), ...('default' in say ? { default: say.default as T } : {}), ...(say.positional ? { positional: true } : {}), ...(say.live ? { live: true } : {}),
+    ...(unit === undefined ? {} : { unit }), ...('default' in say ? { default: say.default as T } : {}), ...(say.positional ? { positional: true } : {}), ...(say.live ? { live: true } : {}), ...(say.reserved ? { reserved: true } : {}),
   }
 }
 function show(value: unknown): string { return typeof value === 'string' ? `"${value}"` : JSON.stringify(value) ?? String(value) }

@@ -23,7 +23,7 @@ export const remote = translator({
     timeout: duration({ about: 'what a call may take, waiting for a lost connection included', min: 0.05, max: 86400, default: 30 }),
     connections: int({ about: 'connections; those after the first carry data alone', min: 1, max: 64, default: 1 }),
     msize: size({ about: 'the largest message', min: 4096, max: 2 ** 26, default: 2 ** 20 + 24 }),
-    command: text({ about: 'a program to run as the peer, in place of a URL: {socket} in it is the path where it has to listen', default: '' }),
+    command: text({ about: 'a program to run as the peer, in place of a URL: {socket} in it is the path where it has to listen', default: '', reserved: true }),
   },
   async start({ url, aname, user, owner, timeout, connections, msize, command }, _children, env) {
     if ((url === '') === (command === '')) throw new BadOption('remote: write either where the peer is (remote tcp://HOST:PORT, remote unix:PATH), or command=.')
