@@ -150,7 +150,7 @@ const entry = (name: string, cookie: bigint) => {
 }
 const list = async (root: Node) => {
   await using dir = await root.open(O.RDONLY)
-  return dir.readdir(0n, { add: () => true }, 0)
+  return await dir.readdir(0n, { add: () => true }, 0)   // it is open until then
 }
 const open = async (root: Node, use: (handle: Handle) => unknown) => {
   await using node = await root.walk('file')
@@ -182,6 +182,7 @@ for (const [what, [handlers, use]] of Object.entries(lies)) {
       Tgetattr: ({ fid }) => attrOf(fids.get(fid)),
       Tlopen: ({ fid }) => ({ qid: fids.get(fid).qid, iounit: 0 }),
       Tclunk: ({ fid }) => fids.remove(fid),
+      Tfsync: () => ({}),
       ...handlers,
     })
     const listener = createServer((socket) => { answer<Thing>(socket, tree).catch(() => {}) }).listen(path)

@@ -89,7 +89,8 @@ export class RemoteHandle implements Handle {
     for (;;) {
       const entries = await this.#run('reads', async (file, signal) => {
         const { fid, client } = file
-        return direntsOf((await client.rpc('Treaddir', { fid, offset: cookie, count: mask === 0 ? client.msize - IOHDRSZ : WITH_ATTRIBUTES }, { signal })).data)
+        const { data } = await client.rpc('Treaddir', { fid, offset: cookie, count: mask === 0 ? client.msize - IOHDRSZ : WITH_ATTRIBUTES }, { signal })
+        try { return direntsOf(data) } catch (e) { throw this.peer.voice.lie('an entry that is cut', e) }
       }, call)
       if (entries.length === 0) return true
       const attrs = mask === 0 ? [] : await Promise.all(entries.map((entry) => this.#attributes(this.#checked(entry), mask)))

@@ -10,6 +10,8 @@ import type { Call } from '../translator.ts'
 const AGAIN = 50, MOST = 5000
 /** Milliseconds that the peer has to answer a Tflush, before it is taken for dead. */
 const GRACE = 1000
+/** Milliseconds without a breach of the protocol, after which the next is told of. */
+const QUIET = 60_000
 
 /** timeout: milliseconds of a call, waiting for the peer included. user: digits, or a name of the peer's. */
 export interface Where { readonly url: string; readonly aname: string; readonly user: string; readonly timeout: number; readonly msize: number }
@@ -26,20 +28,20 @@ export type Again = 'reads' | 'writes' | 'once'
 /** What is said of a peer, once: that it is gone, that it is back, that it does not keep to the protocol. */
 export class Voice {
   #down = 0
-  #lied = false
+  #lied = -Infinity
   constructor(private readonly log: Log, private readonly url: string) {}
   lost(cause: unknown): void {
     if (this.#down++ === 0) this.log.warn({ peer: this.url }, `the peer is gone, and looked for: ${message(cause)}`)
   }
   back(): void {
     if (--this.#down > 0) return
-    this.#lied = false
     this.log.info({ peer: this.url }, 'the peer is back')
   }
   /** What the peer may not say. */
   lie(what: string, cause?: unknown): Error {
-    if (!this.#lied) this.log.error({ peer: this.url }, `the peer breaks the protocol: ${what}`)
-    this.#lied = true
+    const now = performance.now()
+    if (now - this.#lied > QUIET) this.log.error({ peer: this.url }, `the peer breaks the protocol: ${what}`)
+    this.#lied = now
     return errno('EIO', `the peer breaks the protocol: ${what}`, undefined, cause)
   }
 }
