@@ -113,6 +113,8 @@ test('a peer that is killed and comes again finds its nodes and handles going on
   }
   await fails('EIO', () => writers[0]!.handle.fsync(false))  // what was written before may be lost: told once
   await writers[0]!.handle.fsync(false)
+  await fails('EIO', () => t.sync())                      // and of all that nobody has open
+  await t.sync()
   assert.is(lines.said.filter((line) => line.startsWith('warn the peer is gone')).length, 1, lines.said.join('\n'))
   assert.is(lines.said.filter((line) => line === 'info the peer is back').length, 1)
   await t.close()
@@ -204,6 +206,7 @@ test('a program is run as the peer, is started again when it is killed, and ends
   const t = await start(lines, { command: `echo $$ > ${pid}; exec ${bin} serve --at '/=posix ${dir}' --listen unix:{socket}`, timeout: 120 })
   const running = () => Number(readFileSync(pid, 'utf8'))
   await put(t, 'note', text('kept'))
+  await t.sync()
   const first = running()
   process.kill(first, 'SIGKILL')
   await until('another one', () => existsSync(pid) && running() !== first && running() > 0)

@@ -19,8 +19,9 @@ export class RemoteHandle implements Handle {
   /** By connection; those that could not be opened are null, and their part is the first one's. */
   readonly #lanes: (Fid | null)[]
   #turn = 0
-  /** Whether something was written that was not synced, and what is owed to who syncs: what was written on a connection that is gone may be lost. */
-  #dirty = false
+  /** How often it was changed, and how often by the last sync; what is owed to who syncs: what was written on a connection that is gone may be lost. */
+  #changes = 0
+  #synced = 0
   #owed: Error | undefined
   #locks: Flock[] = []
 
@@ -28,9 +29,11 @@ export class RemoteHandle implements Handle {
     this.#lanes = [fid]
     fid.renewed = (file) => this.#renew(file)
   }
-  async dirty(): Promise<void> {
-    this.#dirty = true
-    await this.peer.changed(this.fid)
+  get #dirty(): boolean { return this.#changes > this.#synced }
+  /** It was changed. */
+  changed(): Promise<void> {
+    this.#changes++
+    return this.peer.changed(this.fid)
   }
   async #renew(file: File): Promise<void> {
     if (this.#dirty) this.#owed = errno('EIO', 'the connection was lost with what was not synced yet')
@@ -79,8 +82,7 @@ export class RemoteHandle implements Handle {
   }
   async write(bytes: Uint8Array, offset: number, call?: Call): Promise<number> {
     const appends = ((this.fid.flags ?? 0) & O.APPEND) !== 0
-    if (!this.#dirty) await this.dirty()
-    return this.#data(appends ? 'once' : 'writes', (file, signal) => file.write(bytes, offset, { signal }), call)
+    try { return await this.#data(appends ? 'once' : 'writes', (file, signal) => file.write(bytes, offset, { signal }), call) } finally { await this.changed() }
   }
 
   async readdir(cookie: bigint, sink: DirSink, mask: number, call?: Call): Promise<boolean> {
@@ -131,13 +133,14 @@ export class RemoteHandle implements Handle {
   async setattr(attr: SetAttr): Promise<void> {
     if (attr.size !== undefined && ((this.fid.flags ?? 0) & O.ACCMODE) === O.RDONLY) throw errno('EINVAL', 'setattr: not open for writing')
     await this.#run('writes', (file) => setAttributes(this.peer, file, attr))
-    await this.dirty()
+    await this.changed()
   }
 
   async fsync(dataOnly: boolean, call?: Call): Promise<void> {
+    const own = this.#changes, all = this.peer.changes(this.fid)
     await this.#run('reads', (file, signal) => file.fsync(dataOnly, { signal }), call)
-    this.#dirty = false
-    this.peer.synced(this.fid)
+    this.#synced = Math.max(this.#synced, own)
+    this.peer.synced(this.fid, all)
     this.#tell()
   }
   /** What was lost is told once. */

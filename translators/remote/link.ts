@@ -52,6 +52,8 @@ export class Link {
   #looking: Promise<void> | undefined
   readonly #ending = new AbortController()
   constructor(readonly where: Where, readonly voice: Voice) {}
+  /** The connection there is. */
+  get client(): Client | undefined { return this.#session?.client }
 
   /** The first connection. patient: a peer that is not there yet is waited for, as long as a call would be. */
   async start(patient: boolean): Promise<Session> {

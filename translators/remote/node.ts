@@ -75,7 +75,7 @@ export class RemoteNode implements Node {
         throw e
       }
       const handle = new RemoteHandle(peer, new Fid(peer.names, place.hold(), identity, flags & OPEN, opened), this.qid.type)
-      if (flags & O.TRUNC) await handle.dirty()
+      if (flags & O.TRUNC) await handle.changed()
       return handle
     }, call)
   }
@@ -95,7 +95,7 @@ export class RemoteNode implements Node {
           node = peer.node(place.down(name), opened.qid, file)
         }
         const handle = new RemoteHandle(peer, new Fid(peer.names, node.fid.place.hold(), node.fid.identity, as, opened), node.qid.type)
-        await handle.dirty()
+        await handle.changed()
         return { node, handle }
       } catch (e) {
         if (!opened.client.closed) void opened.clunk().catch(() => {})

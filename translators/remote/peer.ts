@@ -1,7 +1,7 @@
 // What all nodes of one remote share: its connections, who things belong to, and what is to be synced.
 
 import { Attrs, O, QT, errno, isErrno, S } from 'ninep'
-import type { Attr, File, Qid } from 'ninep'
+import type { Attr, Client, File, Qid } from 'ninep'
 import type { Env } from '../options.ts'
 import type { Node, Owner, Translator, Volume } from '../translator.ts'
 import { Fid, isSame } from './fid.ts'
@@ -11,10 +11,11 @@ import type { Where } from './link.ts'
 import { RemoteNode } from './node.ts'
 import { Place } from './place.ts'
 
-/** Files and directories that changed and were not synced, at most: then they are. */
-const UNSYNCED = 4096
-/** It was removed; it is a symbolic link, a pipe, a socket or a device: the directory has all of it. */
-const NOTHING_TO_SYNC = ['ESTALE', 'ELOOP', 'ENXIO', 'ENODEV'] as const
+/** Files and directories that changed and were not synced, at most: then they are, so many at a time. */
+const UNSYNCED = 4096, AT_A_TIME = 32
+
+/** What changed and was not synced: on which connection first, and how often. fid: not open. busy: it is being synced. */
+interface Unsynced { readonly fid: Fid; readonly client: Client | undefined; changes: number; busy: boolean }
 
 export class Peer implements Translator {
   readonly name = 'remote'
@@ -24,8 +25,11 @@ export class Peer implements Translator {
   readonly links: readonly Link[]
   readonly #root = new Place().hold()
   #rootQid!: Qid
-  /** Changed, and to be synced: by number, as a fid that is not open. */
-  readonly #unsynced = new Map<bigint, Fid>()
+  /** By number. */
+  readonly #unsynced = new Map<bigint, Unsynced>()
+  /** What a sync that nobody asked for met. */
+  #owed: unknown
+  #syncing: Promise<void> = Promise.resolve()
   /** What ends with it. */
   #attendant: AsyncDisposable | undefined
 
@@ -78,35 +82,61 @@ export class Peer implements Translator {
   }
 
   /** To be synced by sync(). */
-  async changed({ link, place, identity }: Fid): Promise<void> {
-    if (this.#unsynced.has(identity.path)) return
-    this.#unsynced.set(identity.path, new Fid(link, place.hold(), identity))
-    if (this.#unsynced.size > UNSYNCED) await this.sync()
+  async changed({ place, identity }: Fid): Promise<void> {
+    const known = this.#unsynced.get(identity.path)
+    if (known) {
+      known.changes++
+      return
+    }
+    this.#unsynced.set(identity.path, { fid: new Fid(this.names, place.hold(), identity), client: this.names.client, changes: 1, busy: false })
+    if (this.#unsynced.size > UNSYNCED) await this.#sync()
   }
-  synced({ identity }: Fid): void {
-    this.#unsynced.get(identity.path)?.place.release()
-    this.#unsynced.delete(identity.path)
+  /** How often it changed by now; to be said to synced(), if all that is synced then. */
+  changes({ identity }: Fid): number { return this.#unsynced.get(identity.path)?.changes ?? 0 }
+  synced({ identity }: Fid, changes: number): void {
+    const known = this.#unsynced.get(identity.path)
+    if (known?.changes === changes && !known.busy) this.#forget(known)
   }
+  #forget({ fid }: Unsynced): void {
+    this.#unsynced.delete(fid.identity.path)
+    void fid.close()?.catch(() => {})
+    fid.place.release()
+  }
+
   async sync(): Promise<void> {
-    const fids = [...this.#unsynced.values()]
-    this.#unsynced.clear()
-    const results = await Promise.allSettled(fids.map(async (fid) => {
-      try {
-        await this.names.run('reads', async (session, signal) => {
-          const file = await fid.on(session), opened = await file.clone()
-          try {
-            await opened.open(O.RDONLY | O.NONBLOCK, { signal })
-            await opened.fsync(false, { signal })
-          } finally { if (!session.client.closed) await opened.clunk() }
-        })
-      } catch (e) {
-        if (!NOTHING_TO_SYNC.some((code) => isErrno(e, code))) throw e
-      } finally {
-        void fid.close()?.catch(() => {})
-        fid.place.release()
-      }
-    }))
-    for (const result of results) if (result.status === 'rejected') throw result.reason
+    await this.#sync()
+    const owed = this.#owed
+    this.#owed = undefined
+    if (owed !== undefined) throw owed
+  }
+  /** One after the other. All is tried, and the first error kept. */
+  #sync(): Promise<void> {
+    return this.#syncing = this.#syncing.then(async () => {
+      const left = [...this.#unsynced.values()]
+      const lane = async () => { for (let next = left.pop(); next; next = left.pop()) await this.#syncOne(next).catch((e: unknown) => { this.#owed ??= e }) }
+      await Promise.all(Array.from({ length: AT_A_TIME }, lane))
+    })
+  }
+  async #syncOne(unsynced: Unsynced): Promise<void> {
+    const { fid, changes, client } = unsynced
+    unsynced.busy = true
+    try {
+      await this.names.run('reads', async (session, signal) => {
+        const file = await fid.on(session), type = (await file.getattr(Attrs.MODE)).mode & S.IFMT
+        if (type !== S.IFREG && type !== S.IFDIR) return   // nothing to open: its directory has all of it
+        const opened = await file.clone()
+        try {
+          await opened.open(O.RDONLY, { signal }).catch((e: unknown) => { if (isErrno(e, 'EACCES')) return opened.open(O.WRONLY, { signal }); throw e })
+          await opened.fsync(false, { signal })
+        } finally { if (!session.client.closed) await opened.clunk() }
+      })
+      if (client !== this.names.client) throw errno('EIO', 'the connection was lost with what was not synced yet')
+    } catch (e) {
+      if (!isErrno(e, 'ESTALE')) throw e                  // it was removed
+    } finally {
+      unsynced.busy = false
+      if (unsynced.changes === changes && this.#unsynced.get(fid.identity.path) === unsynced) this.#forget(unsynced)
+    }
   }
 
   async close(): Promise<void> {
