@@ -38,8 +38,8 @@ export class File {
   get isDirectory(): boolean { return isDirectory(this.node) }
   /** What a passive translator stands on, where this is the root of one. */
   get underlying(): File { return this.mount.over !== null && this === this.mount.root ? this.mount.over.under : this }
-  /** Whether the tree hangs on it: the root of a mount, or a directory that leads to one. */
-  get isPlace(): boolean { return this === this.mount.root || this.place?.file === this }
+  /** Whether the tree hangs on it: the root of a mount that has a path, or a directory that leads to one. */
+  get isPlace(): boolean { return (this === this.mount.root && this.mount.over === null) || this.place?.file === this }
   /** Whether this is that file, or stands at the same path where a mount has come or gone. */
   isAt(other: File): boolean { return this === other || (this.place !== null && this.place === other.place) }
 }
@@ -387,9 +387,9 @@ export class Namespace {
 
   /** The directory above; the root's is itself. */
   up(from: File): Awaitable<File> {
-    if (!from.isPlace) return this.#within(from, from.node.parent())
     const { over } = from.mount
-    if (over) return over.dir?.retain() ?? this.up(over.under)
+    if (over && from === from.mount.root) return over.dir?.retain() ?? this.up(over.under)
+    if (!from.isPlace) return this.#within(from, from.node.parent())
     const { parent } = from.place!
     return parent ? this.#at(parent) : from.retain()
   }

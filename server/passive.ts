@@ -7,7 +7,7 @@
 //
 // passive.json, version 1: { "version": 1, "nodes": { LABEL OF A VOLUME: [PATH IN HEX, ...], ... } }, replaced whole by rename.
 
-import { Attrs, errno, isErrno } from 'ninep'
+import { Attrs, O, errno, isErrno } from 'ninep'
 import { ForwardNode } from '../translators/forward.ts'
 import { BadOption, duration, translator } from '../translators/options.ts'
 import type { Log, Option, Values } from '../translators/options.ts'
@@ -294,6 +294,22 @@ export class Passive {
     mount.close(node)
     return null
   }
+  /**
+   * Whether the last name of a file with a record may be taken away. EBUSY: somebody is in what it started, and has not a mere name for it; ENOTEMPTY: that is a
+   * directory whose files would go with it.
+   */
+  async mayGo(file: File): Promise<void> {
+    const { active } = file, mount = active?.mount
+    if (!mount || active!.error || (!file.isDirectory && (await file.node.getattr(Attrs.NLINK)).nlink > 1)) return
+    if (this.#inside(mount)) throw errno('EBUSY', `unlink: somebody is in ${mount.path}`, active!.name)
+    if (mount.volatile && mount.root!.isDirectory && !await isEmpty(mount.root!.node)) throw errno('ENOTEMPTY', 'unlink: what it holds would go with it', active!.name)
+  }
+  /** Whether a fid is open in it, or names what is below its root, or was attached there. */
+  #inside(mount: Mount): boolean {
+    const { root } = mount
+    for (const fid of mount.fids()) if (fid.handle || fid.state === 'opening' || fid.file !== root || fid.attach.root === root) return true
+    return [...this.#active].some((active) => active.under.mount === mount && active.mount !== null && this.#inside(active.mount))
+  }
   /** A name of it was taken away: with the last goes the record. */
   async taken(file: File): Promise<void> {
     if ((await file.node.getattr(Attrs.NLINK)).nlink > 0) return
@@ -381,6 +397,13 @@ function* names({ name, children }: Layer): Generator<string> {
 function depth({ children }: Stack): number { return 1 + children.reduce((sum, child) => sum + depth(child), 0) }
 /** Those of the passive translator that a node lies in. */
 function layersOver({ mount: { over } }: File): number { return over?.layers ?? 0 }
+
+async function isEmpty(node: Node): Promise<boolean> {
+  const handle = await node.open(O.RDONLY)
+  let empty = true
+  try { await handle.readdir(0n, { add: () => empty = false }, 0) } finally { await handle.close() }
+  return empty
+}
 
 /** The file itself, as a brick. It is held by who started this. */
 function onto(file: File): AnyFactory {

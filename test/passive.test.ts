@@ -4,12 +4,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { XATTR_CREATE, XATTR_REPLACE } from 'ninep'
+import type { Dialect } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PassiveRules } from '../server/passive.ts'
 import type { Server, ServerConfig } from '../server/server.ts'
 import { parseStack } from '../server/stack.ts'
-import { getXattr, listing, ls, setXattr } from './wire/cases/common.ts'
+import { REMOVEDIR, getXattr, listing, ls, setXattr } from './wire/cases/common.ts'
+import { Plan9 } from './wire/plan9/client.ts'
 import { Raw } from './wire/raw.ts'
 import { serving as standing } from './wire/stand.ts'
 import type { Kept } from './wire/stand.ts'
@@ -88,6 +90,104 @@ test('a stack that names what is under it needs no more; one over another file i
   await raw.file(0, 'h', 'over')
   await raw.ok('Trenameat', { olddirfid: 0, oldname: 'h', newdirfid: 0, newname: 'g' })
   assert.equal([await raw.content(0, 'g'), mounts.passive.any], ['over', false])
+}))
+
+/** A client of a dialect that has come in as fid 0, in the words that it has for these. */
+async function speaking(server: Server, dialect: Dialect) {
+  const url = server.urls[0]!
+  if (dialect === '9P2000.L') {
+    const raw = await Raw.versioned(url)
+    await raw.attach(0)
+    return {
+      at: async (...names: string[]) => { await raw.walk(0, 1, ...names) }, clunk: () => raw.clunk(1), remove: () => raw.outcome('Tremove', { fid: 1 }), end: () => raw.end(),
+      rename: (name: string) => raw.outcome('Trename', { fid: 1, dfid: 0, name }), name: undefined,
+    }
+  }
+  const raw = await Plan9.versioned(url, dialect)
+  await raw.attach(0)
+  return {
+    at: async (...names: string[]) => { await raw.walk(0, 1, ...names) }, clunk: () => raw.clunk(1), remove: () => raw.outcome('Tremove', { fid: 1 }), end: () => raw.end(),
+    rename: (name: string) => raw.wstat(1, { name }), name: async () => (await raw.stat(1)).name,
+  }
+}
+for (const dialect of ['9P2000.L', '9P2000.u', '9P2000'] as const) for (const brick of ['memory', 'posix'] as const) {
+  test(`${dialect} over ${brick}: a file goes with its record, but not while somebody is in what that started`, async () => {
+    const { path, end } = folder()
+    try {
+      await serving(async (server, raw) => {
+        const { at, clunk, remove, rename, name, end } = await speaking(server, dialect), { passive } = server.mounts
+        await raw.file(0, 'f', 'text')
+        assert.is(await record(raw, 'f', 'rot13'), 'ok')
+        await at('f')
+        if (name) assert.is(await name(), 'f')
+        assert.is(await rename('g'), 'ok')
+        assert.equal([await ls(raw), await raw.content(0, 'g')], [['g'], 'grkg'])
+        if (name) assert.is(await name(), 'g')
+        await clunk()
+        // in use by another
+        await raw.walk(0, 5, 'g')
+        await raw.open(5)
+        await at('g')
+        assert.is(await remove(), 'EBUSY')
+        assert.is(await raw.outcome('Tunlinkat', { dirfid: 0, name: 'g', flags: 0 }), 'EBUSY')
+        await raw.file(0, 'h', 'over')
+        assert.is(await raw.outcome('Trenameat', { olddirfid: 0, oldname: 'h', newdirfid: 0, newname: 'g' }), 'EBUSY')
+        assert.equal([await raw.read(5), await raw.content(0, 'g')], ['grkg', 'grkg'])
+        await raw.clunk(5)
+        // known to another, and not more
+        await raw.walk(0, 5, 'g')
+        await at('g')
+        assert.is(await remove(), 'ok')
+        await raw.clunk(5)
+        assert.equal([await ls(raw), passive.any, [...passive.active].length], [['h'], false, 0])
+        // of directories, who is below the root is in them
+        await raw.mkdir(0, 'd')
+        assert.is(await record(raw, 'd', 'rot13'), 'ok')
+        await raw.walk(0, 6, 'd')
+        await raw.mkdir(6, 'e')
+        await raw.walk(6, 7, 'e')
+        await at('d')
+        assert.is(await remove(), 'EBUSY')
+        await raw.clunk(7)
+        await at('d')
+        assert.is(await remove(), 'ENOTEMPTY')
+        assert.is(await raw.outcome('Tunlinkat', { dirfid: 6, name: 'e', flags: REMOVEDIR }), 'ok')
+        await at('d')
+        assert.is(await remove(), 'ok')
+        await raw.clunk(6)
+        assert.equal([await ls(raw), passive.any], [['h'], false])
+        // a file that shows itself as a directory, which holds what would be lost
+        assert.is(await record(raw, 'h', 'memory'), 'ok')
+        await raw.walk(0, 6, 'h')
+        await raw.file(6, 'held', 'text')
+        await at('h')
+        assert.is(await remove(), 'ENOTEMPTY')
+        assert.is(await raw.outcome('Tunlinkat', { dirfid: 0, name: 'h', flags: REMOVEDIR }), 'ENOTEMPTY')
+        assert.is(await raw.content(6, 'held'), 'text')
+        await raw.ok('Tunlinkat', { dirfid: 6, name: 'held', flags: 0 })
+        await raw.clunk(6)
+        assert.is(await raw.outcome('Tunlinkat', { dirfid: 0, name: 'h', flags: 0 }), 'EISDIR')
+        await at('h')
+        assert.is(dialect === '9P2000.L' ? await raw.outcome('Tunlinkat', { dirfid: 0, name: 'h', flags: REMOVEDIR }) : await remove(), 'ok')
+        assert.equal([await ls(raw), passive.any], [[], false])
+        await end()
+      }, brick === 'memory' ? 'memory' : `posix ${path} owner=none`, { passive: { allow: ['rot13', 'memory'] } })
+    } finally { end() }
+  })
+}
+
+test('one of two names goes, whoever is in it', () => serving(async ({ mounts }, raw) => {
+  await raw.file(0, 'f', 'text')
+  await raw.walk(0, 1, 'f')
+  await raw.ok('Tlink', { dfid: 0, fid: 1, name: 'g' })
+  await raw.clunk(1)
+  assert.is(await record(raw, 'f', 'rot13'), 'ok')
+  await raw.walk(0, 1, 'f')
+  await raw.open(1)
+  assert.is(await raw.outcome('Tunlinkat', { dirfid: 0, name: 'g', flags: 0 }), 'ok')
+  assert.equal([await raw.content(0, 'f'), mounts.passive.any], ['grkg', true])
+  assert.is(await raw.outcome('Tunlinkat', { dirfid: 0, name: 'f', flags: 0 }), 'EBUSY')
+  await raw.clunk(1)
 }))
 
 test('what may not be started, or does not read, is refused, and leaves nothing', () => serving(async ({ mounts }, raw) => {

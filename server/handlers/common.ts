@@ -64,11 +64,15 @@ export function notMounted(dir: File, name: string, op: string): void {
 /** The names of mounts over a directory, which its own listing leaves to them; null: there is none. */
 export function namesOver(over: readonly Place[]): ReadonlySet<string> | null { return over.length > 0 ? new Set(over.map(({ name }) => name)) : null }
 
-/** f, which takes a name of this directory away. If it was the last of its file, a passive translator that is recorded on that is forgotten. */
-export function* taking(dir: File, name: string, f: () => Awaitable<void>): Steps<void> {
+/**
+ * f, which takes a name of this directory away, and is given the file that has it, if a passive translator is recorded on that: with the last name that is
+ * forgotten. EBUSY: somebody is in it; ENOTEMPTY: it holds what would go with it.
+ */
+export function* taking(dir: File, name: string, f: (recorded: File | null) => Awaitable<void>): Steps<void> {
   const { passive } = dir.mount, victim: File | null = passive?.any ? yield* get(passive.victim(dir, name)) : null
   try {
-    yield* get(f())
+    if (victim) yield* get(passive!.mayGo(victim))
+    yield* get(f(victim))
     if (victim) yield* get(passive!.taken(victim))
   } finally { victim?.release() }
 }

@@ -146,9 +146,17 @@ function* unlink(session: Session, { dirfid, name, flags }: Fields<'Tunlinkat'>)
         try { mayUnlink(user, dirAttr, yield* get(rights(victim, user)), name) } finally { dir.mount.close(victim) }
       } else mayUnlink(user, dirAttr, dirAttr, name)
     }
-    yield* taking(dir, name, () => dir.node.unlinkat(name, flags, expect))
+    yield* taking(dir, name, (recorded) => dir.node.unlinkat(name, recorded ? underneath(recorded, flags, name) : flags, expect))
   } finally { dir.release() }
   return NOTHING
+}
+
+/** What the flags that name a kind, as clients see it, are for the node that a passive translator stands on. ENOTDIR EISDIR */
+function underneath(file: File, flags: number, name: string): number {
+  const root = file.active?.mount?.root
+  if (!root || root.isDirectory === file.isDirectory) return flags
+  if (root.isDirectory !== ((flags & AT_REMOVEDIR) !== 0)) throw errno(root.isDirectory ? 'EISDIR' : 'ENOTDIR', 'unlinkat', name)
+  return file.isDirectory ? AT_REMOVEDIR : 0
 }
 
 /** Refuses to take away a name of a file; both are retained by the caller. */
@@ -158,13 +166,14 @@ export function* mayRemove(attach: Attach, file: File, dir: File | null, name: s
   if (isFixed(file, attach)) throw errno('EBUSY', 'remove', name)
   if (!dir) throw errno('EINVAL', 'remove: reached by "..": use Tunlinkat')
   notMounted(dir, name, 'remove')
-  if (user.uid !== 0) mayUnlink(user, yield* get(rights(dir.node, user)), yield* get(rights(file.node, user)), name)
+  if (user.uid !== 0) mayUnlink(user, yield* get(rights(dir.node, user)), yield* get(rights(file.underlying.node, user)), name)
 }
 /** Takes it away. ENOENT: it is somebody else's now. */
 export function* removeName(attach: Attach, file: File, dir: File | null, name: string): Steps<void> {
   yield* mayRemove(attach, file, dir, name)
+  const { underlying: { isDirectory, node } } = file
   try {
-    yield* taking(dir!, name, () => dir!.node.unlinkat(name, file.isDirectory ? AT_REMOVEDIR : 0, file.node.qid.path))
+    yield* taking(dir!, name, () => dir!.node.unlinkat(name, isDirectory ? AT_REMOVEDIR : 0, node.qid.path))
   } catch (e) {
     // Somebody else's file has the name now, so that this one has none to remove.
     throw isErrno(e, 'ESTALE') ? errno('ENOENT', 'remove', name) : e
@@ -191,10 +200,12 @@ export function* rename({ attach, dir: from, name: oldName }: Spot, { attach: in
     if (user.uid !== 0) for (const dir of [from, to]) mayWalk(user, yield* get(rights(dir.node, user)), newName)
     const moved: File = yield* get(mount.adopt(yield* get(from.node.walk(oldName))))
     try {
-      if (expected && moved !== expected) throw errno('ENOENT', 'rename', oldName)
+      if (expected && moved !== expected.underlying) throw errno('ENOENT', 'rename', oldName)
       if (user.uid !== 0) yield* check(user, from, moved, to, newName)
       yield* taking(to, newName, () => from.node.renameat(oldName, to.node, newName, moved.node.qid.path))
-      for (let fid = moved.fids; fid; fid = fid.next) if (fid.dir === from && fid.name === oldName) fid.reachedBy(to, newName)
+      for (const known of [moved, moved.active?.mount?.root]) {
+        for (let fid = known?.fids; fid; fid = fid.next) if (fid.dir === from && fid.name === oldName) fid.reachedBy(to, newName)
+      }
     } finally { moved.release() }
   } finally {
     from.release()

@@ -20,7 +20,7 @@ export function* locate({ shared: { namespace } }: Session, fid: Fid): Steps<voi
   try {
     let name: string | undefined
     for (let other = file.fids; other; other = other.next) if (other.dir === dir) name = other.name
-    try { name ??= yield* nameIn(dir, file) } catch (e) { if (!isErrno(e)) throw e }
+    try { name ??= yield* nameIn(dir, file.underlying) } catch (e) { if (!isErrno(e)) throw e }
     if (name !== undefined && fid.file === file && fid.state !== 'gone') fid.reachedBy(dir, name)
   } finally { dir.release() }
 }
