@@ -18,6 +18,9 @@ export const limitOptions = {
   'version-timeout': duration({ about: 'time a new connection has to send its Tversion; on a unix socket it may be silent for longer', min: 0.1, default: 10 }),
   'frame-timeout': duration({ about: 'time that a message may take to arrive once it has begun; a connection may be idle for ever', min: 0.1, default: 600 }),
   'send-timeout': duration({ about: 'time after which a client that takes nothing of replies that wait for it is dropped', min: 0.1, default: 600 }),
+  'passive-records': int({ about: 'passive translators that the files of one user may carry; root and the server\'s own user may have any number', min: 0, default: 1024 }),
+  'passive-running': int({ about: 'how many of those run at a time; beyond, one that nobody is in is stopped for the next', min: 1, default: 128 }),
+  'passive-memory': size({ about: 'bytes of memory that those may come to hold, by their options (size and inodes of memory)', default: 64 * MiB }),
   'finish-timeout': duration({ about: 'time that requests have to finish when their client has gone, or the server stops', min: 0.1, default: 10 }),
 } as const
 export type Limits = Values<typeof limitOptions>

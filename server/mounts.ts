@@ -15,11 +15,13 @@ import { Instance, Instances, allOf } from './instances.ts'
 import type { Plan } from './instances.ts'
 import { ends } from './ends.ts'
 import type { Identity } from './identity.ts'
+import type { Limits } from './limits.ts'
 import { Namespace, split } from './namespace.ts'
 import type { Mount } from './namespace.ts'
 import type { User } from './permission.ts'
 import { Passive, defaultRules } from './passive.ts'
 import type { PassiveRules, PassiveState } from './passive.ts'
+import type { Repeats } from './repeats.ts'
 import { formatStack } from './stack.ts'
 import type { Stack } from './stack.ts'
 import type { AnyFactory } from './translators.ts'
@@ -99,11 +101,11 @@ export class Mounts {
    * Starts stacks and takes over translators that run, each at its path. If one can't be, all of them are closed, and what it says
    * is thrown with its path before it.
    */
-  static async start(given: ReadonlyMap<string, Stack | Translator>, identity: Identity, log: Log, { state, meters, passive: rules }: { state?: string; meters?: Meters; passive?: Partial<PassiveRules> } = {}): Promise<Mounts> {
+  static async start(given: ReadonlyMap<string, Stack | Translator>, identity: Identity, log: Log, { state, meters, passive: rules, limits, repeats }: { state?: string; meters?: Meters; passive?: Partial<PassiveRules>; limits: Limits; repeats: Repeats }): Promise<Mounts> {
     const entries: Entry[] = []
     let mounts: Mounts | undefined
     try {
-      const instances = new Instances(log, state, meters, (names) => mounts!.#reach(names)), passive = new Passive({ ...defaultRules, ...rules }, instances, log, state)
+      const instances = new Instances(log, state, meters, (names) => mounts!.#reach(names)), passive = new Passive({ ...defaultRules, ...rules }, limits, instances, log, repeats, state)
       mounts = new Mounts(await Namespace.make(identity, log, passive), instances, passive, log)
       mounts.#starting = entries
       const seen = new Set<string>()
@@ -181,7 +183,7 @@ export class Mounts {
   /** Records a stack on the node at a path, that the first walk onto it starts, or with null takes the record off. Errors are those of setxattr: see Passive. ENOENT */
   async record(path: string, stack: string | null): Promise<void> {
     const file = await this.namespace.find(path), owner: User = { uid: 0, gid: 0, groups: new Set() }
-    try { await (stack === null ? this.passive.remove(file, owner) : this.passive.write(file, owner, Buffer.from(stack), 0)) } finally { file.release() }
+    try { await (stack === null ? this.passive.remove(file, owner) : this.passive.write(file, owner, Buffer.from(stack), 0, normalized(path))) } finally { file.release() }
   }
   /** The record of the node at a path, and how it fares; undefined where there is none. ENOENT */
   async recorded(path: string): Promise<PassiveState | undefined> {

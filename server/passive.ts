@@ -1,21 +1,25 @@
 // Passive translators: a stack that a node carries as a record of its own, in the xattr user.translator, and that the first walk
 // onto the node starts. The record is where the file goes; which nodes have one is kept in the state folder, so that a walk
-// need not ask each node for it. Records that were put there without this server are not believed: a copy must not plant any.
+// need not ask each node for it. Records that were put there without this server are not believed: a copy must not plant any. A
+// record is its node's owner's, whoever set it, and what it starts has his rights: once the node is another's, it is dropped.
 //
 // The innermost layer of such a stack stands on the node itself, where the stack names nothing under it: `rot13` shows the
 // node's own content turned, as in the Hurd the underlying node is what a translator is given.
 //
-// passive.json, version 1: { "version": 1, "nodes": { LABEL OF A VOLUME: [PATH IN HEX, ...], ... } }, replaced whole by rename.
+// passive.json, version 2: { "version": 2, "nodes": { LABEL OF A VOLUME: { QID.PATH IN HEX: [OWNER, PATH], ... }, ... } }, replaced whole
+// by rename. PATH is where the node was when the record was set, as far as that was known, and '' else: for who looks, and for nothing more.
 
 import { Attrs, O, errno, isErrno } from 'ninep'
 import { ForwardNode } from '../translators/forward.ts'
-import { BadOption, duration, translator } from '../translators/options.ts'
+import { BadOption, duration, parseOptions, translator } from '../translators/options.ts'
 import type { Log, Option, Values } from '../translators/options.ts'
 import type { Awaitable, Node, Owner, Translator, Volume } from '../translators/translator.ts'
 import { failing } from './failing.ts'
 import type { Instances } from './instances.ts'
+import type { Limits } from './limits.ts'
 import type { File, Mount, Namespace } from './namespace.ts'
 import type { User } from './permission.ts'
+import type { Repeats } from './repeats.ts'
 import { checkStack, readLine } from './stack.ts'
 import type { Layer, Stack } from './stack.ts'
 import { StateFile } from './state.ts'
@@ -47,14 +51,19 @@ function allowed(value: unknown): readonly string[] {
   return list
 }
 
-/** Records there may be, bytes of one, and instances that run at a time. */
+/** Records there may be, bytes of one, and instances that run at a time, of all users together. */
 const RECORDS = 65_536, BYTES = 4096, RUNNING = 1024
+/** Longer paths are not kept with a record. */
+const PATH = 256
 /** Layers over a node, with those of the passive translators that it lies in: what each adds is done at every read, in one turn of the loop. */
 const LAYERS = 16
 /** Names for those that run. There is an identity for 65 536 volumes that ever were, which go by them: users must not make up any number. */
 const SLOTS = 2 * RUNNING
 /** After a start that failed the next is tried in this many seconds, twice as many after each further one, to the most. */
 const AGAIN = 1, MOST = 300
+
+/** A record: whose node has it, and by which path it was set, or ''. */
+interface Noted { readonly owner: number; readonly path: string }
 
 /** A translator that stands over a file that fids name, by its record. It holds the file. */
 export class Active {
@@ -69,6 +78,9 @@ export class Active {
   readonly since = new Date()
   /** Layers over the node, with those of what that lies in. */
   layers = 0
+  /** Whose it is, and bytes of memory that it may come to hold. */
+  owner = 0
+  holds = 0
   /** Which name it runs by, until it is closed. */
   slot: number | null = null
   ending: Promise<void> | null = null
@@ -88,10 +100,13 @@ export interface PassiveState {
 
 export class Passive {
   /** Nodes that have a record, by the label of their volume. */
-  readonly #nodes = new Map<string, Set<bigint>>()
+  readonly #nodes = new Map<string, Map<bigint, Noted>>()
   readonly #active = new Set<Active>()
   #count = 0
-  readonly #slots = new Set<number>()
+  /** How many records each user has. */
+  readonly #counts = new Map<number, number>()
+  /** Those that run, or end: they have a slot. */
+  readonly #running = new Set<Active>()
   #slot = 0
   readonly #file: StateFile | undefined
   #saving: Promise<void> | null = null
@@ -99,11 +114,14 @@ export class Passive {
   #sweep: NodeJS.Timeout | undefined
   #closed = false
   namespace!: Namespace
-  constructor(public rules: PassiveRules, private readonly instances: Instances, private readonly log: Log, state: string | undefined, private readonly known: ReadonlyMap<string, AnyFactory> = translators) {
+  constructor(
+    public rules: PassiveRules, private readonly limits: Limits, private readonly instances: Instances, private readonly log: Log, private readonly repeats: Repeats,
+    state: string | undefined, private readonly known: ReadonlyMap<string, AnyFactory> = translators,
+  ) {
     if (state === undefined) return
-    this.#file = new StateFile(state, 'passive.json', 1, 'passive translators then sleep until they are set again')
+    this.#file = new StateFile(state, 'passive.json', 2, 'passive translators then sleep until they are set again')
     const fields = this.#file.read()
-    if (fields) for (const [label, nodes] of parse(fields.nodes, (what) => this.#file!.bad(what))) { this.#nodes.set(label, nodes); this.#count += nodes.size }
+    if (fields) for (const [label, number, noted] of parse(fields.nodes, (what) => this.#file!.bad(what))) this.#add(label, number, noted)
   }
 
   /** Whether there are any: if not, a walk need not look. */
@@ -148,7 +166,6 @@ export class Passive {
     const { under, name } = active
     try {
       if (this.#closed) throw errno('ECANCELED', 'the server stops')
-      if (active.slot === null && this.#slots.size >= RUNNING) throw errno('EAGAIN', `more than ${RUNNING} passive translators run`)
       let text: string
       try { text = Buffer.from(await under.node.getxattr(RECORD)).toString() } catch (e) {
         if (!isErrno(e, 'ENODATA')) throw e
@@ -156,10 +173,17 @@ export class Passive {
         this.#end(active)
         return
       }
-      const stack = this.#parse(text, under)
+      const owner = await under.node.getattr(Attrs.UID | Attrs.GID), { timeout } = this.rules
+      if (owner.uid !== this.#noted(under)?.owner) {
+        await this.#drop(under)
+        return
+      }
+      const stack = this.#parse(text, under, owner.uid)
       active.layers = layersOver(under) + depth(stack)
-      const mount = this.#started(`passive ${active.slot ??= this.#freeSlot()}`, stack, await under.node.getattr(Attrs.UID | Attrs.GID)), { timeout } = this.rules
-      this.#stand(active, await within(mount, timeout, 'did not start', (late) => {
+      active.owner = owner.uid
+      active.holds = held(stack)
+      await this.#admit(active)
+      this.#stand(active, await within(this.#started(`passive ${active.slot}`, stack, owner), timeout, 'did not start', (late) => {
         late.retire()
         late.root!.release()
       }))
@@ -170,7 +194,7 @@ export class Passive {
       active.error = e as Error
       this.#letGo(active)
       active.again = Date.now() + 1000 * Math.min(MOST, AGAIN * 2 ** active.failures++)
-      this.log.warn({ translator: name, err: e }, 'a passive translator did not start')
+      this.repeats.warn({ translator: name, err: e }, 'a passive translator did not start')
       const factory = failing(under, e as Error)
       this.#stand(active, await this.#started('passive', { factory, options: {}, children: [] }))
     }
@@ -186,14 +210,29 @@ export class Passive {
     mount.volatile = [...top.all()].some(({ factory }) => factory.definition.volatile)
     return mount
   }
-  /** One that was let go long ago, for what is cached by its numbers. */
-  #freeSlot(): number {
-    do this.#slot = (this.#slot + 1) % SLOTS; while (this.#slots.has(this.#slot))
-    this.#slots.add(this.#slot)
-    return this.#slot
+  /**
+   * Lets one more run, by a slot that was let go long ago, for what is cached by its numbers. Where there are as many as there may be, of its owner or of all, one that
+   * nobody is in ends for it. EAGAIN: there is none; EDQUOT: with what it may come to hold the owner's would hold too much.
+   */
+  async #admit(active: Active): Promise<void> {
+    const { owner } = active, { 'passive-running': running, 'passive-memory': memory } = this.limits, { timeout } = this.rules
+    const mine = () => isTrusted(owner) ? [] : [...this.#running].filter((each) => each.owner === owner)
+    for (let own; (own = mine()).length >= running || this.#running.size >= RUNNING;) {
+      const all = own.length >= running ? own : [...this.#running]
+      const idle = all.filter((each) => this.#active.has(each) && this.#isIdle(each)).sort((a, b) => a.used - b.used)[0]
+      if (!idle) throw errno('EAGAIN', `${all.length} passive translators${own.length >= running ? ` of uid ${owner}` : ''} run and are in use: that is the most`)
+      await within(this.#end(idle), timeout, 'one that had to end for it did not', () => {})
+    }
+    const held = mine().reduce((sum, { holds }) => sum + holds, 0)
+    if (active.holds > 0 && !isTrusted(owner) && held + active.holds > memory) throw errno('EDQUOT', `those of uid ${owner} may hold ${memory} bytes of memory, and ${held} are taken: ${active.holds} more is too much`)
+    const taken = new Set([...this.#running].map(({ slot }) => slot))
+    do this.#slot = (this.#slot + 1) % SLOTS; while (taken.has(this.#slot))
+    active.slot = this.#slot
+    this.#running.add(active)
   }
+  #isIdle({ starting, mount }: Active): boolean { return !starting && mount !== null && mount.used === 0 && !mount.volatile }
   #letGo(active: Active): void {
-    if (active.slot !== null) this.#slots.delete(active.slot)
+    this.#running.delete(active)
     active.slot = null
   }
   #stand(active: Active, mount: Mount): void {
@@ -237,7 +276,7 @@ export class Passive {
       if (active.starting || !active.mount) continue
       if (active.mount.used > 0) active.used = now
       else if (active.under.mount.retired || active.mount.cutOff) void this.#end(active)
-      else if (now - active.used >= this.rules.idle * 1000 && now >= active.again && !active.mount.volatile) void this.#end(active)
+      else if (now - active.used >= this.rules.idle * 1000 && now >= active.again && this.#isIdle(active)) void this.#end(active)
     }
   }
   /** Stops those in a mount that nobody is in, so that they do not hold it. */
@@ -262,29 +301,52 @@ export class Passive {
 
   /** The record of a file, for its owner: EPERM; ENODATA. */
   async read(file: File, user: User): Promise<Uint8Array> {
-    const node = await this.#owned(file, user, 'getxattr')
-    return node.node.getxattr(RECORD)
+    const { under } = await this.#owned(file, user, 'getxattr')
+    return under.node.getxattr(RECORD)
   }
-  /** Sets the record of a file, whose owner the user is (EPERM) and whose translators may be started so (EPERM). EINVAL: it does not read; EBUSY: it is a mount's root. */
-  async write(file: File, user: User, value: Uint8Array, flags: number): Promise<void> {
-    const under = await this.#owned(file, user, 'setxattr'), text = Buffer.from(value).toString()
+  /**
+   * Sets the record of a file, whose owner the user is (EPERM) and whose translators may be started so (EPERM). EINVAL: it does not read; EBUSY: it is a mount's root;
+   * EDQUOT: the owner has too many, or it would hold too much. path: where the file is, if that is known.
+   */
+  async write(file: File, user: User, value: Uint8Array, flags: number, path = ''): Promise<void> {
+    const { under, owner } = await this.#owned(file, user, 'setxattr'), text = Buffer.from(value).toString(), { 'passive-records': records } = this.limits
     if (value.length > BYTES) throw errno('E2BIG', 'setxattr', RECORD)
     if (under.isPlace) throw errno('EBUSY', 'setxattr: a mount stands here', RECORD)
-    try { this.#parse(text, under) } catch (e) { throw e instanceof BadOption ? errno('EINVAL', `setxattr ${RECORD}: ${e.message}`) : e }
-    if (!under.recorded && this.#count >= RECORDS) throw errno('ENOSPC', `more than ${RECORDS} passive translators are recorded`)
-    await this.#note(under)
+    try { this.#parse(text, under, owner) } catch (e) { throw e instanceof BadOption ? errno('EINVAL', `setxattr ${RECORD}: ${e.message}`) : e }
+    const own = this.#noted(under)?.owner === owner
+    if (!own && this.#count >= RECORDS) throw errno('ENOSPC', `more than ${RECORDS} passive translators are recorded`)
+    if (!own && !isTrusted(owner) && (this.#counts.get(owner) ?? 0) >= records) throw errno('EDQUOT', `uid ${owner} has ${records} passive translators: that is the most`)
+    await this.#note(under, { owner, path: path.length > PATH ? '' : path })
     try { await under.node.setxattr(RECORD, value, flags) } catch (e) {
       try { await under.node.getxattr(RECORD) } catch { await this.#forget(under) }
       throw e
     }
-    if (under.active) void this.#end(under.active)
+    this.#endAt(under)
   }
   /** Takes it off. EPERM ENODATA */
   async remove(file: File, user: User): Promise<void> {
-    const under = await this.#owned(file, user, 'removexattr')
+    const { under } = await this.#owned(file, user, 'removexattr')
     await under.node.removexattr(RECORD)
-    if (under.active) void this.#end(under.active)
+    this.#endAt(under)
     await this.#forget(under)
+  }
+  /** The owner of a file may have changed: then its record is dropped. */
+  async chowned(file: File): Promise<void> {
+    const { underlying } = file, noted = this.#noted(underlying)
+    if (noted && (await underlying.node.getattr(Attrs.UID)).uid !== noted.owner) await this.#drop(underlying)
+  }
+  /** Takes off a record that is not the owner's. One that can't be taken off is not believed all the same. */
+  async #drop(file: File): Promise<void> {
+    try { await file.node.removexattr(RECORD) } catch (e) { if (!isErrno(e)) throw e }
+    this.#endAt(file)
+    await this.#forget(file)
+  }
+  /** Ends what stands over a file, by whichever mount it was come to. */
+  #endAt({ node: { volume, qid } }: File): void {
+    for (const active of [...this.#active]) {
+      const { node } = active.under
+      if (node.qid.path === qid.path && node.volume.label === volume.label) void this.#end(active)
+    }
   }
   /** The file of a name, retained, if one is recorded on it. */
   async victim({ node: dir, mount }: File, name: string): Promise<File | null> {
@@ -313,7 +375,7 @@ export class Passive {
   /** A name of it was taken away: with the last goes the record. */
   async taken(file: File): Promise<void> {
     if ((await file.node.getattr(Attrs.NLINK)).nlink > 0) return
-    if (file.active) void this.#end(file.active)
+    this.#endAt(file)
     await this.#forget(file)
   }
   /** How the translator of a file is; undefined where it has none. */
@@ -328,44 +390,60 @@ export class Passive {
     return { stack, state, fids: active?.mount ? [...active.mount.fids()].length : 0, ...(active?.error ? { error: active.error.message } : {}) }
   }
 
-  async #owned(file: File, { uid }: User, op: string): Promise<File> {
-    const under = file.underlying, attr = await under.node.getattr(Attrs.UID)
-    if (uid !== 0 && uid !== attr.uid) throw errno('EPERM', op, RECORD)
-    return under
+  async #owned(file: File, { uid }: User, op: string): Promise<{ under: File; owner: number }> {
+    const under = file.underlying, { uid: owner } = await under.node.getattr(Attrs.UID)
+    if (uid !== 0 && uid !== owner) throw errno('EPERM', op, RECORD)
+    return { under, owner }
   }
-  #parse(text: string, under: File): Stack {
+  #parse(text: string, under: File, owner: number): Stack {
     const layer = innermost(readLine(text), this.known), known = new Map([...this.known, [NODE, onto(under)]])
     const refused = [...names(layer)].find((name) => this.known.has(name) && !this.rules.allow.includes(name))
     if (refused !== undefined) throw errno('EPERM', `${refused} may not be started from a node: the server's owner would have to allow it`)
     const stack = checkStack(layer, known), reserved = reservedOf(stack)
     if (reserved) throw errno('EPERM', `${reserved} is for the server's owner to give, and for no record`)
     if (layersOver(under) + depth(stack) > LAYERS) throw errno('ELOOP', `more than ${LAYERS} layers over a node`)
+    const { 'passive-memory': memory } = this.limits, holds = held(stack)
+    if (holds > memory && !isTrusted(owner)) throw errno('EDQUOT', `${text}: may come to hold ${holds} bytes of memory, and all of one user ${memory}: give it less (size=, inodes=)`)
     return stack
   }
 
-  async #note(file: File): Promise<void> {
-    const { volume: { label }, qid: { path } } = file.node
-    let nodes = this.#nodes.get(label)
-    if (!nodes) this.#nodes.set(label, nodes = new Set())
+  #noted({ node: { volume, qid } }: File): Noted | undefined { return this.#nodes.get(volume.label)?.get(qid.path) }
+  async #note(file: File, noted: Noted): Promise<void> {
+    const { volume: { label }, qid: { path } } = file.node, before = this.#noted(file)
     file.recorded = true
-    if (nodes.has(path)) return
-    nodes.add(path)
-    this.#count++
+    if (before?.owner === noted.owner && before.path === noted.path) return
+    this.#remove(label, path)
+    this.#add(label, path, noted)
     await this.#save()
   }
   async #forget(file: File): Promise<void> {
-    const { volume: { label }, qid: { path } } = file.node, nodes = this.#nodes.get(label)
+    const { volume: { label }, qid: { path } } = file.node
     file.recorded = false
-    if (!nodes?.delete(path)) return
-    this.#count--
+    if (this.#remove(label, path)) await this.#save()
+  }
+  #add(label: string, number: bigint, noted: Noted): void {
+    let nodes = this.#nodes.get(label)
+    if (!nodes) this.#nodes.set(label, nodes = new Map())
+    nodes.set(number, noted)
+    this.#count++
+    this.#counts.set(noted.owner, (this.#counts.get(noted.owner) ?? 0) + 1)
+  }
+  #remove(label: string, number: bigint): boolean {
+    const nodes = this.#nodes.get(label), noted = nodes?.get(number)
+    if (!nodes || !noted) return false
+    nodes.delete(number)
     if (nodes.size === 0) this.#nodes.delete(label)
-    await this.#save()
+    this.#count--
+    const left = this.#counts.get(noted.owner)! - 1
+    if (left > 0) this.#counts.set(noted.owner, left)
+    else this.#counts.delete(noted.owner)
+    return true
   }
   /** Settles when what there is now is on disk. Those who come while one is being written share the next. */
   #save(): Promise<void> {
     if (this.#file === undefined) return Promise.resolve()
     if (!this.#saving) {
-      const nodes = Object.fromEntries([...this.#nodes].map(([label, paths]) => [label, [...paths].map((path) => path.toString(16))]))
+      const nodes = Object.fromEntries([...this.#nodes].map(([label, paths]) => [label, Object.fromEntries([...paths].map(([number, { owner, path }]) => [number.toString(16), [owner, path]]))]))
       return this.#saving = this.#file.write({ nodes }).finally(() => { this.#saving = null })
     }
     return this.#again ??= this.#saving.catch(() => {}).then(() => {
@@ -394,6 +472,12 @@ function* names({ name, children }: Layer): Generator<string> {
   for (const child of children) yield* names(child)
 }
 
+/** Whose may be any number, and hold any amount: who can do as he likes with the server. */
+function isTrusted(uid: number): boolean { return uid === 0 || uid === process.getuid?.() }
+/** Bytes of memory that a stack may come to hold. */
+function held({ factory: { definition }, options, children }: Stack): number {
+  return (definition.holds?.(parseOptions(definition, options)) ?? 0) + children.reduce((sum, child) => sum + held(child), 0)
+}
 function depth({ children }: Stack): number { return 1 + children.reduce((sum, child) => sum + depth(child), 0) }
 /** Those of the passive translator that a node lies in. */
 function layersOver({ mount: { over } }: File): number { return over?.layers ?? 0 }
@@ -430,12 +514,16 @@ class UnderRoot extends Under {
   override close(): void {}
 }
 
-function parse(nodes: unknown, bad: (what: string) => Error): Map<string, Set<bigint>> {
+function parse(nodes: unknown, bad: (what: string) => Error): [label: string, number: bigint, noted: Noted][] {
   if (nodes === null || typeof nodes !== 'object') throw bad('no nodes')
-  return new Map(Object.entries(nodes).map(([label, paths]) => {
-    if (!Array.isArray(paths) || !paths.every((path) => typeof path === 'string' && /^[0-9a-f]{1,16}$/.test(path))) throw bad(`the nodes of ${label} are no numbers`)
-    return [label, new Set(paths.map((path: string) => BigInt(`0x${path}`)))]
-  }))
+  return Object.entries(nodes as Record<string, unknown>).flatMap(([label, records]) => {
+    if (records === null || typeof records !== 'object') throw bad(`no records of ${label}`)
+    return Object.entries(records as Record<string, unknown>).map(([number, noted]): [string, bigint, Noted] => {
+      const [owner, path] = Array.isArray(noted) ? noted as unknown[] : []
+      if (!/^[0-9a-f]{1,16}$/.test(number) || !Number.isInteger(owner) || typeof path !== 'string') throw bad(`${number} of ${label} is no record`)
+      return [label, BigInt(`0x${number}`), { owner: owner as number, path }]
+    })
+  })
 }
 /** An option of a stack that is reserved: 'remote: command'. */
 function reservedOf({ factory: { definition }, options, children }: Stack): string | undefined {

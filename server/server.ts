@@ -94,14 +94,15 @@ const OTHER_FDS = 256
 export async function serve(config: ServerConfig): Promise<Server> {
   const log = new Journal(config.log ?? silent), limits = fitting({ ...defaultLimits, ...config.limits }, config.limits?.connections, log)
   const attach = config.attach ?? new Map<string, AttachRules>()
+  const repeats = new Repeats(log)
   let mounts: Mounts | undefined, starting = false
   const listeners: Listener[] = []
   try {
     for (const url of config.listen) mayListen(url, attach)
     const identity = new Identity(config.state)
     starting = true                                       // from here it closes them itself
-    mounts = await Mounts.start(config.namespace, identity, log, config)
-    const running = await Running.start(mounts, [...config.namespace.keys()], new Gate(attach), { ...limits }, log, listeners, config.reload)
+    mounts = await Mounts.start(config.namespace, identity, log, { ...config, limits, repeats })
+    const running = await Running.start(mounts, [...config.namespace.keys()], new Gate(attach), limits, log, repeats, listeners, config.reload)
     for (const url of config.listen) listeners.push(await listen(url, (socket) => running.accept(socket, url), (err) => running.failed(url, err)))
     return running
   } catch (e) {
@@ -131,7 +132,6 @@ class Running implements Server {
   /** Waiting for translators was given up. */
   #given = givenUp()
   #watch: Watch
-  #repeats: Repeats
   /** Those that have agreed on nothing yet, and since when they are expected to. */
   #young = new Map<Session, { since: number; readonly local: boolean }>()
   /** How many connections each user or host has, but for those who may claim to be anybody. */
@@ -142,20 +142,19 @@ class Running implements Server {
   readonly events = new Events()
   /** Those that the config names: what else is mounted came by settrans. */
   #paths: Iterable<string>
-  private constructor(readonly mounts: Mounts, paths: Iterable<string>, private readonly limits: Limits, private readonly log: Journal, private readonly listeners: Listener[]) {
+  private constructor(readonly mounts: Mounts, paths: Iterable<string>, private readonly limits: Limits, private readonly log: Journal, private readonly repeats: Repeats, private readonly listeners: Listener[]) {
     this.#paths = paths
     this.#watch = new Watch(limits, pinnedBytes)
-    this.#repeats = new Repeats(log)
     const shortest = Math.min(limits['version-timeout'], limits['frame-timeout'], limits['send-timeout'])
     this.#looks = setInterval(() => this.#look(), Math.min(LOOK, shortest * 250)).unref()
   }
 
-  static async start(mounts: Mounts, paths: Iterable<string>, gate: Gate, limits: Limits, log: Journal, listeners: Listener[], reload: Governed['reload'] = noConfig): Promise<Running> {
-    const running = new Running(mounts, paths, limits, log, listeners), { events } = running
+  static async start(mounts: Mounts, paths: Iterable<string>, gate: Gate, limits: Limits, log: Journal, repeats: Repeats, listeners: Listener[], reload: Governed['reload'] = noConfig): Promise<Running> {
+    const running = new Running(mounts, paths, limits, log, repeats, listeners), { events } = running
     try {
       const control = await mounts.namespace.aside('(ctl)', await controlTree({ mounts, sessions: running.#sessions, events, journal: log, reload }))
       running.#shared = {
-        namespace: mounts.namespace, passive: mounts.passive, locks: new LockTable(), gate, control, limits, log, work: new Work(), watch: running.#watch, repeats: running.#repeats,
+        namespace: mounts.namespace, passive: mounts.passive, locks: new LockTable(), gate, control, limits, log, work: new Work(), watch: running.#watch, repeats: repeats,
         later: (session) => running.#finishLater(session),
       }
     } catch (e) {
@@ -198,10 +197,10 @@ class Running implements Server {
       else if (now - young.since >= timeout) session.connection.destroy(`no Tversion within ${timeout} s`)
     }
     this.#watch.look()
-    this.#repeats.look()
+    this.repeats.look()
   }
 
-  failed(url: string, err: Error): void { this.#repeats.warn({ url, err }, 'a connection could not be accepted') }
+  failed(url: string, err: Error): void { this.repeats.warn({ url, err }, 'a connection could not be accepted') }
 
   accept(socket: Socket, url: string): void {
     const { limits } = this
@@ -226,7 +225,7 @@ class Running implements Server {
     this.events.emit('connected', () => ({ connection: number, on: url }))
     this.#young.set(session, { since: performance.now() / 1000, local: !url.startsWith('tcp:') })
     try { session.connection = new Connection(session, socket, adopt, this.#watch) } catch (err) {
-      this.#repeats.warn({ url, err }, 'a connection could not be taken over')
+      this.repeats.warn({ url, err }, 'a connection could not be taken over')
       socket.destroy()
       session.onGone()
       return
@@ -254,7 +253,7 @@ class Running implements Server {
   }
 
   #turnAway(socket: Socket, fields: object, why: string): void {
-    this.#repeats.warn(fields, why, 1)
+    this.repeats.warn(fields, why, 1)
     socket.on('error', () => {})
     if (this.#leaving.size >= LEAVING) { socket.destroySoon(); return }
     this.#leaving.add(socket)
@@ -292,7 +291,7 @@ class Running implements Server {
     } finally {
       clearTimeout(timer)
       clearInterval(this.#looks)
-      this.#repeats.look(true)
+      this.repeats.look(true)
     }
   }
   /** Who has not finished by now is cut off. */

@@ -1,16 +1,17 @@
 // Passive translators over real sockets: recorded on nodes by clients, started by walks, stopped when idle, kept over restarts.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { XATTR_CREATE, XATTR_REPLACE } from 'ninep'
+import { SetAttrs, XATTR_CREATE, XATTR_REPLACE } from 'ninep'
 import type { Dialect } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PassiveRules } from '../server/passive.ts'
 import type { Server, ServerConfig } from '../server/server.ts'
 import { parseStack } from '../server/stack.ts'
-import { REMOVEDIR, getXattr, listing, ls, setXattr } from './wire/cases/common.ts'
+import { skipping } from './needs.ts'
+import { REMOVEDIR, getXattr, listing, ls, setXattr, setattr } from './wire/cases/common.ts'
 import { Plan9 } from './wire/plan9/client.ts'
 import { Raw } from './wire/raw.ts'
 import { serving as standing } from './wire/stand.ts'
@@ -280,6 +281,125 @@ test('what is made up belongs to whom the node does, and is no program of anybod
   })
 })
 
+const SOMEBODY = 1000
+/** As root: a client that is somebody else. */
+async function somebody(server: Server, uid = SOMEBODY): Promise<Raw> {
+  const raw = await Raw.versioned(server.urls[0]!)
+  await raw.attach(0, '', uid)
+  return raw
+}
+const asRoot = me === 0 ? test : skipping(test, 'needs root, to be several users')
+
+asRoot('a user has so many records, and so much memory by them, and no more; others have theirs', () => serving(async (server, raw) => {
+  const one = await somebody(server), two = await somebody(server, 1001)
+  for (const [client, name] of [[one, 'one'], [two, 'two']] as const) for (let i = 0; i < 4; i++) await client.mkdir(0, `${name}-${i}`)
+  for (let i = 0; i < 3; i++) assert.is(await record(one, `one-${i}`, 'rot13'), 'ok')
+  assert.is(await record(one, 'one-3', 'rot13'), 'EDQUOT')
+  assert.is(await record(one, 'one-2', 'rot13 shift=1'), 'ok', 'another in its place')
+  assert.is(await record(two, 'two-0', 'rot13'), 'ok')
+  assert.is(await forget(one, 'one-0'), 'ok')
+  assert.is(await record(one, 'one-3', 'rot13'), 'ok')
+  assert.equal([await forget(one, 'one-2'), await forget(one, 'one-3')], ['ok', 'ok'])
+  // all that it may come to hold is what counts, whatever is in it
+  for (const stack of ['memory', 'memory size=3MiB', 'memory size=1GiB inodes=1', 'rot13 | memory size=1TiB inodes=1']) assert.is(await record(one, 'one-0', stack), 'EDQUOT', stack)
+  const small = 'memory size=1MiB inodes=1000'
+  for (const name of ['one-0', 'one-1']) assert.is(await record(one, name, small), 'ok')
+  await one.walk(0, 10, 'one-0')
+  await one.file(10, 'f', 'held')
+  await one.walk(0, 11, 'one-1')
+  assert.equal([await one.outcome('Tlopen', { fid: 11, flags: 0 }), (await server.mounts.recorded('/one-1'))!.error], ['EIO', 'EDQUOT: those of uid 1000 may hold 3145728 bytes of memory, and 2072576 are taken: 2072576 more is too much'])
+  assert.is(await record(two, 'two-1', small), 'ok')
+  await two.walk(0, 10, 'two-1')
+  await two.file(10, 'f', 'held')
+  // one that was taken off counts for as long as somebody is in it
+  assert.is(await forget(one, 'one-0'), 'ok')
+  assert.is(await record(one, 'one-1', small), 'ok')
+  await one.walk(0, 12, 'one-1')
+  assert.is(await one.outcome('Tlopen', { fid: 12, flags: 0 }), 'EIO')
+  await one.clunk(10, 11, 12)
+  await soon('it has ended', () => server.mounts.instances.count === 3)
+  assert.is(await record(one, 'one-1', small), 'ok')
+  await one.walk(0, 12, 'one-1')
+  await one.file(12, 'f', 'held')
+  // root's are not counted
+  for (let i = 0; i < 8; i++) {
+    await raw.mkdir(0, `root-${i}`)
+    assert.is(await record(raw, `root-${i}`, 'memory'), 'ok')
+    await raw.walk(0, 1, `root-${i}`)
+    await raw.file(1, 'f', 'held')
+    await raw.clunk(1)
+  }
+  await one.end()
+  await two.end()
+}, 'memory', { passive: { allow: ['rot13', 'memory'] }, limits: { 'passive-records': 3, 'passive-memory': 3 * 2 ** 20 } }))
+
+asRoot('so many of a user run at a time: one that nobody is in ends for the next, and where there is none the next fails', () => serving(async (server, raw) => {
+  const { mounts } = server, one = await somebody(server), two = await somebody(server, 1001), running = mounts.instances.count
+  for (const [client, name] of [[one, 'one'], [two, 'two']] as const) {
+    for (let i = 0; i < 20; i++) {
+      await client.file(0, `${name}-${i}`, 'text')
+      assert.is(await record(client, `${name}-${i}`, 'rot13'), 'ok')
+    }
+  }
+  for (let i = 0; i < 20; i++) assert.is(await raw.content(0, `one-${i}`), 'grkg')
+  assert.is(mounts.instances.count, running + 3 * 2)
+  for (let i = 0; i < 3; i++) { await raw.walk(0, 10 + i, `one-${i}`); await raw.open(10 + i) }
+  await raw.walk(0, 20, 'one-3')
+  assert.is(await raw.outcome('Tlopen', { fid: 20, flags: 0 }), 'EIO')
+  assert.match((await mounts.recorded('/one-3'))!.error!, /3 passive translators of uid 1000 run and are in use/)
+  for (let i = 0; i < 3; i++) assert.is(await raw.read(10 + i), 'grkg')
+  assert.is(await raw.content(0, 'two-7'), 'grkg', 'those of others run')
+  await raw.clunk(10, 11, 12, 20)
+  assert.is(await raw.content(0, 'one-9'), 'grkg')
+  await one.end()
+  await two.end()
+}, 'memory', { limits: { 'passive-running': 3 } }))
+
+asRoot('a record is dropped when its node is another\'s, whoever saw to that', async () => {
+  const { path, end } = folder()
+  try {
+    await serving(async (server, raw) => {
+      const { mounts } = server, one = await somebody(server), old = await Plan9.versioned(server.urls[0]!, '9P2000.u')
+      await old.attach(0, '', 'root', 0)
+      await raw.walk(0, 1)
+      await setattr(raw, 1, SetAttrs.MODE, { mode: 0o777 })
+      for (const [name, give] of [
+        ['by Tsetattr', async () => assert.is(await setattr(raw, 5, SetAttrs.UID, { uid: 1001 }), 'ok')],
+        ['by Twstat', async () => { await old.walk(0, 5, 'by Twstat'); assert.is(await old.wstat(5, { nUid: 1001 }), 'ok'); await old.clunk(5) }],
+        ['beside the server', async () => chownSync(join(path, 'beside the server'), 1001, 1001)],
+      ] as const) {
+        await one.file(0, name, 'text', 0o666)
+        assert.is(await record(one, name, 'rot13'), 'ok')
+        if (name !== 'beside the server') assert.is(await raw.content(0, name), 'grkg')
+        await raw.walk(0, 5, name)
+        await raw.clunk(5)
+        await soon('it is not in use', () => [...mounts.passive.active].every(({ mount }) => mount!.used === 0))
+        if (name === 'beside the server') await soon('it is stopped', () => [...mounts.passive.active].length === 0)
+        if (name === 'by Tsetattr') await raw.walk(0, 5, name)
+        await give()
+        if (name === 'by Tsetattr') await raw.clunk(5)
+        assert.is(await raw.content(0, name), 'text', name)
+        assert.equal([mounts.passive.any, await mounts.recorded(`/${name}`)], [false, undefined], name)
+      }
+      // as long as it is his, whatever else is changed
+      await one.file(0, 'his', 'text')
+      assert.is(await record(one, 'his', 'rot13'), 'ok')
+      await raw.walk(0, 5, 'his')
+      assert.equal([await setattr(raw, 5, SetAttrs.GID, { gid: 1001 }), await setattr(raw, 5, SetAttrs.UID, { uid: SOMEBODY }), await setattr(raw, 5, SetAttrs.MODE, { mode: 0o600 })], ['ok', 'ok', 'ok'])
+      await raw.clunk(5)
+      assert.is(await raw.content(0, 'his'), 'grkg')
+      // root's record on his node is bound to him as well
+      await one.file(0, 'given', 'text')
+      assert.is(await record(raw, 'given', 'hello'), 'ok')
+      await raw.walk(0, 5, 'given')
+      assert.is((await raw.getattr(5)).uid, SOMEBODY)
+      await raw.clunk(5)
+      await one.end()
+      await old.end()
+    }, `posix ${path} owner=mapped`.replace('mapped', 'host'), { passive: { idle: 0.2 } })
+  } finally { end() }
+})
+
 test('no record leads past a directory that is closed to its owner', () => serving(async (_, raw) => {
   await raw.mkdir(0, 'd')
   assert.is(await record(raw, 'd', 'subdir closed/open'), 'EPERM')
@@ -353,7 +473,7 @@ test('it is there again after a restart, but where a copy was made beside the se
     }, posix, { state })
     writeFileSync(join(path, 'stray'), 'text')
     const { version } = JSON.parse(readFileSync(join(state, 'passive.json'), 'utf8')) as { version: number }
-    assert.is(version, 1)
+    assert.is(version, 2)
     await serving(async ({ mounts }, raw) => {
       assert.equal(await mounts.recorded('/f'), { stack: 'rot13', state: 'stopped', fids: 0 })
       assert.equal([await raw.content(0, 'f'), await raw.content(0, 'g'), await raw.content(0, 'stray')], ['grkg', 'Hello, world!\n', 'text'])
@@ -362,7 +482,7 @@ test('it is there again after a restart, but where a copy was made beside the se
     await serving(async (_, raw) => {
       assert.equal([await raw.content(0, 'f'), await raw.content(0, 'g')], ['grkg', 'text'])
     }, posix, { state })
-    for (const text of ['', '[]', '{"version":2}', '{"version":1,"nodes":{"x":["zz"]}}']) {
+    for (const text of ['', '[]', '{"version":1}', '{"version":2}', '{"version":2,"nodes":{"x":{"zz":[0,""]}}}', '{"version":2,"nodes":{"x":{"1":["0",""]}}}']) {
       writeFileSync(join(state, 'passive.json'), text)
       assert.match(String(await serving(async () => {}, posix, { state }).catch((e: Error) => e)), /passive\.json: .*Restore it, or remove it/)
     }

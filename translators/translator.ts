@@ -145,6 +145,7 @@ export interface Definition<O extends Options, A extends Arity> {
   readonly options: O                                     // each with about, default and parse
   readonly concurrent?: boolean                           // true: takes all calls at once and orders them itself
   readonly confined?: boolean                             // true: reaches nothing outside its children, shows nothing as another's, holds little: any user may start it
+  readonly holds?: (options: Values<O>) => number         // bytes of the server's memory that it may come to hold, where that is much
   readonly volatile?: boolean                             // true: what it holds ends with it, so that it is not stopped for being idle
   /** What only one running instance may hold, by any name that says so: the folder that a database is in. One that stands in the
    *  way of another is waited for, or named. */

@@ -68,6 +68,7 @@ function* setattr(session: Session, fid: Fid, fields: Fields<'Tsetattr'>, reques
   yield* get(session.using(fid, request, () => drive(function* (): Steps<void> {
     const set = changes(attach.user, yield* get(attrOf(fid)), wanted, handle && { writable }, fid.name)
     yield* get(handle && (writable || set.size === undefined) ? handle.setattr(set) : file.node.setattr(set))
+    if (set.uid !== undefined) yield* get(session.shared.passive.chowned(file))
   }())))
   return NOTHING
 }

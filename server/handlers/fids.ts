@@ -9,6 +9,7 @@ import type { Fid, Removal } from '../fid.ts'
 import { followed, isBelow, plain } from '../look.ts'
 import type { Look } from '../look.ts'
 import type { File } from '../namespace.ts'
+import { RECORD } from '../passive.ts'
 import { mayWalk } from '../permission.ts'
 import type { User } from '../permission.ts'
 import type { Request } from '../request.ts'
@@ -16,6 +17,7 @@ import type { Session } from '../session.ts'
 import { NOTHING, checkComponent, qidOf, rights } from './common.ts'
 import type { Handlers } from './handlers.ts'
 import { removeName } from './names.ts'
+import { pathOf } from './where.ts'
 import { commit } from './xattrs.ts'
 
 /** look: how the dialect finds a name. */
@@ -140,10 +142,19 @@ function* clunk(session: Session, fid: Fid): Steps<Fields<'Rclunk'>> {
   }
   file.retain()
   try {
+    const path = xattr.name === RECORD ? yield* whereabouts(session, fid) : ''
     yield* get(session.release(fid))
-    yield* commit(session, file, attach, xattr)
+    yield* commit(session, file, attach, xattr, path)
   } finally { file.release() }
   return NOTHING
+}
+
+/** The path of a file, if that can be had: no more than a help to who looks. */
+function* whereabouts(session: Session, fid: Fid): Steps<string> {
+  try { return yield* pathOf(session, fid) } catch (e) {
+    if (isErrno(e)) return ''
+    throw e
+  }
 }
 
 /** Takes away the name that was walked to. */

@@ -18,13 +18,17 @@ export function* locate({ shared: { namespace } }: Session, fid: Fid): Steps<voi
   if (fid.dir || isFixed(file, attach) || !file.isDirectory) return
   const dir: File = yield* get(namespace.up(file))
   try {
-    let name: string | undefined
-    for (let other = file.fids; other; other = other.next) if (other.dir === dir) name = other.name
+    let name = nameAmong(file, dir)
     try { name ??= yield* nameIn(dir, file.underlying) } catch (e) { if (!isErrno(e)) throw e }
     if (name !== undefined && fid.file === file && fid.state !== 'gone') fid.reachedBy(dir, name)
   } finally { dir.release() }
 }
 
+/** The name by which some fid has reached a file from that directory. */
+function nameAmong(file: File, dir: File): string | undefined {
+  for (let other = file.fids; other; other = other.next) if (other.dir === dir) return other.name
+  return undefined
+}
 function* nameIn(dir: File, { node: { qid: { path } } }: File): Steps<string | undefined> {
   let found: string | undefined, cookie = 0n, left = 0
   const sink: DirSink = {
@@ -43,6 +47,25 @@ function* nameIn(dir: File, { node: { qid: { path } } }: File): Steps<string | u
       yield new Promise(setImmediate)
     }
   } finally { yield* get(handle.close()) }
+}
+
+/** Where the file of a fid is in the namespace, as far as that can be told: '' where a name on the way can't be had. */
+export function* pathOf({ shared: { namespace } }: Session, { file, dir, name }: Fid): Steps<string> {
+  const names: string[] = []
+  let at = dir ?? file
+  if (dir) names.unshift(name)
+  at.retain()
+  try {
+    while (!at.isPlace) {
+      const above: File = yield* get(namespace.up(at))
+      const name = nameAmong(at, above) ?? (yield* nameIn(above, at.underlying))
+      at.release()
+      at = above
+      if (name === undefined) return ''
+      names.unshift(name)
+    }
+    return `${at.place!.path === '/' ? '' : at.place!.path}/${names.join('/')}`
+  } finally { at.release() }
 }
 
 /** What Stat.name says: the last name on the way, and '/' at the attach root. */

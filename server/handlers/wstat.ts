@@ -41,6 +41,7 @@ function* change(session: Session, unix: boolean, fid: Fid, dir: File | null, st
   if (Object.keys(set).length === 0) return
   try {
     yield* get(handle && (writable || set.size === undefined) ? handle.setattr(set) : file.node.setattr(set))
+    if (set.uid !== undefined) yield* get(session.shared.passive.chowned(file))
   } catch (e) {
     if (renamed) yield* moveBack(session, unix, fid, file, dir!, newName!, name)
     throw e

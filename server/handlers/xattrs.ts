@@ -73,12 +73,12 @@ function* listing(file: File, user: User): Steps<Uint8Array> {
   return Buffer.concat(names.flatMap((name) => [bytesOfName(name), Buffer.alloc(1)]))
 }
 
-/** The clunk of a fid that an attribute was written to: sets it, or removes it. */
-export function* commit({ shared: { passive } }: Session, file: File, { user, rules: { uids } }: Attach, { name, size, flags, value, got }: Extract<Xattr, { writing: true }>): Steps<void> {
+/** The clunk of a fid that an attribute was written to: sets it, or removes it. path: of the file, where it is known. */
+export function* commit({ shared: { passive } }: Session, file: File, { user, rules: { uids } }: Attach, { name, size, flags, value, got }: Extract<Xattr, { writing: true }>, path: string): Steps<void> {
   if (got !== size) throw errno('EINVAL', 'xattr', `${got} of ${size} bytes of ${name} were written`)
   const remove = size === 0 && flags === XATTR_REPLACE
   if (name === RECORD) {
-    yield* get(remove ? passive.remove(file, user) : passive.write(file, user, value ?? new Uint8Array(0), flags))
+    yield* get(remove ? passive.remove(file, user) : passive.write(file, user, value ?? new Uint8Array(0), flags, path))
     return
   }
   const attr = yield* get(rights(file.node, user))

@@ -35,10 +35,13 @@ export const memory = translator({
   children: 0,
   concurrent: true,
   volatile: true,
+  holds: ({ size, inodes }) => size + inodes * INODE,
   options,
   start: (values, _children, env) => new Memory(values, env.name),
 })
 
+/** What a file takes beside its data, about: bytes. */
+const INODE = 1024
 /** What a second name of a file takes of the space. */
 const LINK_COST = 512
 /** tmpfs's number in Rstatfs. */
