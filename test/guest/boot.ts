@@ -12,6 +12,7 @@ import { chapter, twice, type Way } from './chapters.ts'
 import { Guest } from './guest.ts'
 import { initramfs, type Kernel } from './kernel.ts'
 import { places, type Cache, type Dialect, type Entry, type Result, type Tools } from './list.ts'
+import { passive } from './passive.ts'
 import type { Report } from './report.ts'
 import { serve } from './serve.ts'
 
@@ -117,6 +118,9 @@ export async function boot({ name, way, mounts }: Boot, setting: Setting): Promi
       const started = performance.now()
       const results = await capture(guest, port, join(home, 'session.pcap'), lines.mount, tools.checker)
       well = report.add(name, 'the session is 9P to tshark', results, (performance.now() - started) / 1000) && well
+      const begun = performance.now(), other = await freePort()
+      const kept = await passive(guest, home, other, lines.mount.replaceAll(String(port), String(other)))
+      well = report.add(name, 'passive translators, set and found again', kept, (performance.now() - begun) / 1000) && well
     }
     if (!well) await guest.keep()
   } catch (e) {
