@@ -8,8 +8,6 @@ import type { Again } from './link.ts'
 import { attributes, setAttributes } from './node.ts'
 import type { Peer } from './peer.ts'
 
-/** Locks that a handle may hold and be given again on another connection. */
-const LOCKS = 1024
 /** Entries of one listing, beyond which it is taken for endless. */
 const ENTRIES = 1 << 24
 /** Bytes of a listing that is asked for with attributes, each of which is asked for apart. */
@@ -23,7 +21,6 @@ export class RemoteHandle implements Handle {
   #changes = 0
   #synced = 0
   #owed: Error | undefined
-  #locks: Flock[] = []
 
   constructor(readonly peer: Peer, readonly fid: Fid, readonly type: number) {
     this.#lanes = [fid]
@@ -37,8 +34,8 @@ export class RemoteHandle implements Handle {
   }
   async #renew(file: File): Promise<void> {
     if (this.#dirty) this.#owed = errno('EIO', 'the connection was lost with what was not synced yet')
-    for (const want of this.#locks) {
-      if (await file.lock({ ...want, flags: 0 }) !== Lock.SUCCESS) throw errno('EIO', 'a lock was lost with the connection')
+    for (const want of this.peer.locks.of(this.fid.identity.path, this)) {
+      if (await file.lock(want) !== Lock.SUCCESS) throw errno('EIO', 'a lock was lost with the connection')
     }
   }
 
@@ -89,15 +86,15 @@ export class RemoteHandle implements Handle {
     if ((this.type & QT.DIR) === 0) throw errno('ENOTDIR', 'readdir')
     let turn = cookie, steps = 0, length = 1, count = 0
     for (;;) {
-      const entries = await this.#run('reads', async (file, signal) => {
+      const entries = (await this.#run('reads', async (file, signal) => {
         const { fid, client } = file
         const { data } = await client.rpc('Treaddir', { fid, offset: cookie, count: mask === 0 ? client.msize - IOHDRSZ : WITH_ATTRIBUTES }, { signal })
         try { return direntsOf(data) } catch (e) { throw this.peer.voice.lie('an entry that is cut', e) }
-      }, call)
+      }, call)).map((entry) => this.#checked(entry))
       if (entries.length === 0) return true
-      const attrs = mask === 0 ? [] : await Promise.all(entries.map((entry) => this.#attributes(this.#checked(entry), mask)))
+      const attrs = mask === 0 ? [] : await Promise.all(entries.map((entry) => this.#attributes(entry, mask)))
       for (const [i, entry] of entries.entries()) {
-        const { name, cookie: next, type, qid } = this.#checked(entry), attr = attrs[i]
+        const { name, cookie: next, type, qid } = entry, attr = attrs[i]
         if (!isDots(name) && !(mask !== 0 && !attr) && !sink.add(qid.path, type, next, name, attr)) return false
         cookie = next
       }
@@ -152,29 +149,32 @@ export class RemoteHandle implements Handle {
 
   /** One that has to wait does so for as long as any call may: then it is blocked, and to be asked for again. */
   async lock(want: Flock, call?: Call): Promise<LockStatus> {
-    let status: LockStatus
+    const { peer, fid: { identity: { path } } } = this
+    if (want.type !== Lock.UNLCK) peer.locks.checkRoom(path)
+    let status: number
     try { status = await this.#run('reads', (file, signal) => file.lock(want, { signal }), call) } catch (e) {
       if (want.flags & Lock.BLOCK && isErrno(e, 'ETIMEDOUT')) return Lock.BLOCKED
       throw e
     }
-    if (status === Lock.SUCCESS) this.#note(want)
-    return status
+    if (status === Lock.SUCCESS) peer.locks.granted(path, this, want)
+    if (status > Lock.GRACE) throw peer.voice.lie('a status of a lock that is none')
+    return status as LockStatus
   }
-  /** What is to be asked for again, in order. */
-  #note(want: Flock): void {
-    const all = want.start === 0n && want.length === 0n
-    if (all) this.#locks = this.#locks.filter(({ procId, clientId }) => procId !== want.procId || clientId !== want.clientId)
-    if (want.type !== Lock.UNLCK || !all) this.#locks.push(want)
-    if (this.#locks.length > LOCKS) this.#locks = this.#locks.slice(-LOCKS)
+  async getlock(want: Flock): Promise<Flock> {
+    const found = await this.#run('reads', (file) => file.getlock(want))
+    if (found.type > Lock.UNLCK || nameLength(found.clientId) > NAME_MAX) throw this.peer.voice.lie('a lock that is none')
+    return found
   }
-  getlock(want: Flock): Promise<Flock> { return this.#run('reads', (file) => file.getlock(want)) }
 
   async close(): Promise<void> {
     try {
       for (const lane of this.#lanes.slice(1)) void lane?.close()?.catch(() => {})
       await this.#clunk()
       this.#tell()
-    } finally { this.fid.place.release() }
+    } finally {
+      this.peer.locks.ended(this.fid.identity.path, this)
+      this.fid.place.release()
+    }
   }
   /** On a connection that is gone there is nothing to give back. */
   async #clunk(): Promise<void> {

@@ -6,18 +6,22 @@ import type { AttachOptions, Client, File } from 'ninep'
 import type { Log } from '../options.ts'
 import type { Call } from '../translator.ts'
 
-/** Milliseconds to the second attempt, doubled after each further one, to the most. */
-const AGAIN = 50, MOST = 5000
+/** Milliseconds to the second attempt, doubled after each further one, to the most; after a connection that lasted so long there is no wait. */
+const AGAIN = 50, MOST = 5000, LASTS = 10_000
+/** The most where the peer is a program that is run here, and may be there soon. */
+const SOON = 250
 /** Milliseconds that the peer has to answer a Tflush, before it is taken for dead. */
 const GRACE = 1000
-/** Milliseconds without a breach of the protocol, after which the next is told of. */
+/** Milliseconds that pass before the same is said again. */
 const QUIET = 60_000
 
 /** timeout: milliseconds of a call, waiting for the peer included. user: digits, or a name of the peer's. */
 export interface Where { readonly url: string; readonly aname: string; readonly user: string; readonly timeout: number; readonly msize: number }
+/** A program that is the peer. gone: why there is none now. onGone: called when it has ended. */
+export interface Program { readonly gone: Error | undefined; onGone: () => void }
 
-/** A connection, and the root on it. killed: it was ended here, with what was on its way perhaps still to be done. */
-export interface Session { readonly client: Client; readonly root: File; killed: boolean }
+/** A connection, the root on it, and since when. killed: it was ended here, with what was on its way perhaps still to be done. */
+export interface Session { readonly client: Client; readonly root: File; readonly since: number; killed: boolean }
 
 /**
  * What may be sent a second time when the connection went before the answer came: 'reads' change nothing; 'writes' come to the
@@ -25,23 +29,33 @@ export interface Session { readonly client: Client; readonly root: File; killed:
  */
 export type Again = 'reads' | 'writes' | 'once'
 
-/** What is said of a peer, once: that it is gone, that it is back, that it does not keep to the protocol. */
+/** What is said of a peer, each once: that it is gone, that it is back, that it does not keep to the protocol. */
 export class Voice {
-  #down = 0
-  #lied = -Infinity
+  readonly #down = new Set<Link>()
+  #gone = false
+  #saidGone = -Infinity
+  #saidLie = -Infinity
   constructor(private readonly log: Log, private readonly url: string) {}
-  lost(cause: unknown): void {
-    if (this.#down++ === 0) this.log.warn({ peer: this.url }, `the peer is gone, and looked for: ${message(cause)}`)
+  /** It went, or can't be reached still. */
+  lost(link: Link, cause: unknown): void {
+    this.#down.add(link)
+    const now = performance.now()
+    if (this.#gone || now - this.#saidGone < QUIET) return
+    this.#gone = true
+    this.#saidGone = now
+    this.log.warn({ peer: this.url }, `the peer is gone, and looked for: ${message(cause)}`)
   }
-  back(): void {
-    if (--this.#down > 0) return
+  back(link: Link): void {
+    this.#down.delete(link)
+    if (this.#down.size > 0 || !this.#gone) return
+    this.#gone = false
     this.log.info({ peer: this.url }, 'the peer is back')
   }
   /** What the peer may not say. */
   lie(what: string, cause?: unknown): Error {
     const now = performance.now()
-    if (now - this.#lied > QUIET) this.log.error({ peer: this.url }, `the peer breaks the protocol: ${what}`)
-    this.#lied = now
+    if (now - this.#saidLie >= QUIET) this.log.error({ peer: this.url }, `the peer breaks the protocol: ${what}`)
+    this.#saidLie = now
     return errno('EIO', `the peer breaks the protocol: ${what}`, undefined, cause)
   }
 }
@@ -50,19 +64,25 @@ export function message(error: unknown): string { return error instanceof Error 
 export class Link {
   #session: Session | undefined
   #looking: Promise<void> | undefined
+  /** Milliseconds before the next attempt. */
+  #wait = 0
+  /** Told when there may be a connection, or none will be. */
+  readonly #waiters = new Set<() => void>()
   readonly #ending = new AbortController()
-  constructor(readonly where: Where, readonly voice: Voice) {}
+  /** program: the peer, where it is one that is run here. Then nothing waits for it while there is none, and nothing is repeated: what it held has ended with it. */
+  constructor(readonly where: Where, readonly voice: Voice, readonly program?: Program) {}
   /** The connection there is. */
   get client(): Client | undefined { return this.#session?.client }
 
-  /** The first connection. patient: a peer that is not there yet is waited for, as long as a call would be. */
-  async start(patient: boolean): Promise<Session> {
+  /** The first connection. A program is waited for, as long as a call would be. */
+  async start(): Promise<Session> {
     const until = performance.now() + this.where.timeout
-    for (let wait = AGAIN; ; wait = Math.min(2 * wait, MOST)) {
+    for (;;) {
       try { return await this.#dial(until) } catch (e) {
-        if (!patient || performance.now() + wait > until) throw e
+        if (this.program?.gone) throw this.program.gone
+        if (!this.program || performance.now() + this.#wait > until) throw e
       }
-      await sleep(wait, undefined, { signal: this.#ending.signal })
+      await this.#pause()
     }
   }
 
@@ -70,12 +90,12 @@ export class Link {
   async run<T>(again: Again, f: (session: Session, signal: AbortSignal) => Promise<T>, call?: Call): Promise<T> {
     const until = performance.now() + this.where.timeout
     for (;;) {
-      const session = this.#session && !this.#session.client.closed ? this.#session : await this.#next(until)
+      const session = this.#session && !this.#session.client.closed ? this.#session : await this.#next(until, call)
       try { return await this.#within(session, until, f, call) } catch (e) {
-        if (!session.client.closed || !isLoss(e)) throw isErrno(e, 'EPROTO') ? this.voice.lie(message(e), e) : e
         if (isErrno(e, 'EPROTO')) throw this.voice.lie(message(e), e)
-        if (this.#ending.signal.aborted) throw e
+        if (!session.client.closed || !isErrno(e, 'ECONNRESET') || this.#ending.signal.aborted) throw e
         if (performance.now() >= until) throw errno('ETIMEDOUT', 'the peer does not answer', this.where.url, e)
+        if (this.program) throw errno('EIO', 'the program went before it answered', undefined, e)
         if (again === 'once' || (again === 'writes' && session.killed)) throw errno('EIO', 'the connection was lost before the answer: it may have been done', this.where.url, e)
       }
     }
@@ -99,30 +119,51 @@ export class Link {
   }
 
   /** The next connection, if it comes in time. */
-  async #next(until: number): Promise<Session> {
+  async #next(until: number, call?: Call): Promise<Session> {
     this.#look(errno('ECONNRESET', 'connection lost'))
-    const late = new AbortController()
-    const limit = sleep(Math.max(0, until - performance.now()), undefined, { signal: late.signal }).catch(() => {})
-    try { await Promise.race([this.#looking, limit]) } finally { late.abort() }
-    const session = this.#session
-    if (this.#ending.signal.aborted) throw errno('EIO', 'the translator was closed')
-    if (!session || session.client.closed) throw errno('ETIMEDOUT', 'the peer is not there', this.where.url)
-    return session
+    for (;;) {
+      const session = this.#session
+      if (this.#ending.signal.aborted) throw errno('EIO', 'the translator was closed')
+      if (session && !session.client.closed) return session
+      if (this.program?.gone) throw this.program.gone
+      if (call?.aborted) throw errno('ECANCELED', 'call')
+      if (performance.now() >= until) throw errno('ETIMEDOUT', 'the peer is not there', this.where.url)
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          clearTimeout(timer)
+          this.#waiters.delete(wake)
+          resolve()
+        }
+        const timer = setTimeout(wake, Math.max(1, until - performance.now()))
+        this.#waiters.add(wake)
+        call?.onAbort(wake)
+      })
+    }
   }
+  /** Has all who wait look again. */
+  wake(): void { for (const wake of [...this.#waiters]) wake() }
+
   #look(cause: unknown): void {
     if (this.#looking || this.#ending.signal.aborted) return
+    this.#wait = this.#session && performance.now() - this.#session.since > LASTS ? 0 : this.#longer
     this.#session = undefined
-    this.voice.lost(cause)
+    this.voice.lost(this, cause)
     this.#looking = this.#search().finally(() => { this.#looking = undefined })
   }
   async #search(): Promise<void> {
-    for (let wait = AGAIN; !this.#ending.signal.aborted; wait = Math.min(2 * wait, MOST)) {
+    while (!this.#ending.signal.aborted) {
+      await this.#pause()
       try {
         await this.#dial(performance.now() + this.where.timeout)
-        return this.voice.back()
-      } catch { /* it was said that it is gone */ }
-      await sleep(wait * (0.75 + Math.random() / 2), undefined, { signal: this.#ending.signal }).catch(() => {})
+        this.voice.back(this)
+        return this.wake()
+      } catch (e) { this.voice.lost(this, e) }
     }
+  }
+  get #longer(): number { return Math.min(Math.max(AGAIN, 2 * this.#wait), this.program ? SOON : MOST) }
+  async #pause(): Promise<void> {
+    if (this.#wait > 0) await sleep(this.#wait * (0.75 + Math.random() / 2), undefined, { signal: this.#ending.signal }).catch(() => {})
+    this.#wait = this.#longer
   }
   async #dial(until: number): Promise<Session> {
     const { url, msize, aname, user } = this.where, { signal } = this.#ending
@@ -132,7 +173,7 @@ export class Link {
     try {
       const root = await client.attach({ aname, ...userOf(user) })
       signal.throwIfAborted()
-      const session = this.#session = { client, root, killed: false }
+      const session = this.#session = { client, root, since: performance.now(), killed: false }
       void client.ended.then(() => { if (this.#session === session) this.#look(errno('ECONNRESET', 'connection lost')) })
       return session
     } catch (e) {
@@ -143,13 +184,11 @@ export class Link {
 
   async close(): Promise<void> {
     this.#ending.abort(errno('EIO', 'the translator was closed'))
+    this.wake()
     await this.#session?.client.close()
     await this.#looking
   }
 }
-
-/** Whether this is how a client tells that its connection is over. */
-function isLoss(error: unknown): boolean { return isErrno(error, 'ECONNRESET') || isErrno(error, 'EPROTO') }
 
 function userOf(user: string): AttachOptions {
   return user === '' ? {} : /^\d+$/.test(user) ? { uid: Number(user) } : { uname: user, uid: NONUNAME }

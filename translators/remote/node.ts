@@ -169,7 +169,10 @@ export class RemoteNode implements Node {
     if (target === '' || target.includes('\0') || nameLength(target) > TARGET_MAX) throw this.peer.voice.lie('a symbolic link to what is no path')
     return target
   }
-  statfs(): Promise<StatFs> { return this.#run('reads', (file) => file.statfs()) }
+  async statfs(): Promise<StatFs> {
+    const found = await this.#run('reads', (file) => file.statfs()), { blocks, bfree, bavail, files, ffree } = found, most = (n: number) => Math.min(n, Number.MAX_SAFE_INTEGER)
+    return { ...found, blocks: most(blocks), bfree: most(bfree), bavail: most(bavail), files: most(files), ffree: most(ffree) }  // some say 2^64 - 1 of what has no end
+  }
   getxattr(name: string): Promise<Uint8Array> { return this.#run('reads', (file) => file.getxattr(name)) }
   listxattr(): Promise<string[]> { return this.#run('reads', (file) => file.listxattr()) }
   async setxattr(name: string, value: Uint8Array, flags: number): Promise<void> {

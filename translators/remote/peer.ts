@@ -7,7 +7,8 @@ import type { Node, Owner, Translator, Volume } from '../translator.ts'
 import { Fid, isSame } from './fid.ts'
 import type { Identity } from './fid.ts'
 import { Link, Voice } from './link.ts'
-import type { Where } from './link.ts'
+import type { Program, Where } from './link.ts'
+import { Locks } from './locks.ts'
 import { RemoteNode } from './node.ts'
 import { Place } from './place.ts'
 
@@ -23,6 +24,7 @@ export class Peer implements Translator {
   readonly voice: Voice
   /** The first has all names; the others carry data alone. */
   readonly links: readonly Link[]
+  readonly locks = new Locks()
   readonly #root = new Place().hold()
   #rootQid!: Qid
   /** By number. */
@@ -31,21 +33,22 @@ export class Peer implements Translator {
   #owed: unknown
   #syncing: Promise<void> = Promise.resolve()
   /** What ends with it. */
-  #attendant: AsyncDisposable | undefined
+  readonly #program: Program & AsyncDisposable | undefined
 
-  constructor(readonly where: Where, connections: number, readonly keepsOwners: boolean, env: Env, attendant?: AsyncDisposable) {
+  constructor(readonly where: Where, connections: number, readonly keepsOwners: boolean, env: Env, program?: Program & AsyncDisposable) {
     this.volume = { label: env.name }
     this.voice = new Voice(env.log, where.url)
-    this.links = Array.from({ length: connections }, () => new Link(where, this.voice))
-    this.#attendant = attendant
+    this.links = Array.from({ length: connections }, () => new Link(where, this.voice, program))
+    this.#program = program
+    if (program) program.onGone = () => { for (const link of this.links) link.wake() }
   }
   get names(): Link { return this.links[0]! }
 
   async start(): Promise<this> {
     try {
-      const { root } = await this.names.start(this.#attendant !== undefined)
+      const { root } = await this.names.start()
       this.#rootQid = plain(root.qid)
-      for (const link of this.links.slice(1)) await link.start(false)
+      for (const link of this.links.slice(1)) await link.start()
       return this
     } catch (e) {
       await this.close()
@@ -142,7 +145,7 @@ export class Peer implements Translator {
   async close(): Promise<void> {
     try { if (this.#rootQid) await this.sync() } finally {
       await Promise.all(this.links.map((link) => link.close()))
-      await this.#attendant?.[Symbol.asyncDispose]()
+      await this.#program?.[Symbol.asyncDispose]()
     }
   }
   async [Symbol.asyncDispose](): Promise<void> { await this.close() }
