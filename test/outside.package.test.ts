@@ -135,8 +135,11 @@ test("the README's chapter, step by step", async () => {
   const [, at] = /^npx ninefold serve --at '(.*)'$/.exec(last)!
   const own = (path: string) => (ninefold: (...words: string[]) => { stdout: string }) => { ninefold('put', '-', path); assert.is(ninefold('cat', path).stdout, 'Hurd\n') }
   await served(shout, serve(at!), own('/note'))
-  const config = /```yaml\n([^]*?)```/.exec(chapter)![1]!
-  writeFileSync(join(shout, 'n.yaml'), config)
-  await served(shout, ['serve', 'n.yaml', '--listen', 'URL', '--log', 'error'], own('/loud/note'))
+  const configs = [...chapter.matchAll(/```yaml\n([^]*?)```/g)].map((match) => match[1]!)
+  assert.is(configs.length, 2)
+  for (const config of configs) {
+    writeFileSync(join(shout, 'n.yaml'), config)
+    await served(shout, ['serve', 'n.yaml', '--listen', 'URL', '--log', 'error'], own('/loud/note'))
+  }
 })
 test.run()

@@ -26,6 +26,7 @@ export class RemoteNode implements Node {
   }
   /** The same, of what changes this directory. */
   async #change<T>(f: (file: File, session: Session) => Promise<T>): Promise<T> {
+    if (!this.#isDirectory) throw errno('ENOTDIR', 'change of a directory')   // some peers would follow a link
     const result = await this.#run('once', f)
     await this.peer.changed(this.fid)
     return result
@@ -61,6 +62,7 @@ export class RemoteNode implements Node {
     return checked
   }
   async setattr(attr: SetAttr): Promise<void> {
+    if (this.qid.type & QT.SYMLINK && (attr.mode ?? attr.size) !== undefined) throw errno('EOPNOTSUPP', 'setattr of a symbolic link')
     await this.#run('writes', (file) => setAttributes(this.peer, file, attr))
     await this.peer.changed(this.fid)
   }
