@@ -95,4 +95,5 @@ class AroundBlobs implements Blobs {
   listRecords(prefix: string): Awaitable<string[]> { return this.observer.around(Op['blobs.listRecords'], null, () => this.child.listRecords(prefix), prefix) }
   dropRecord(name: string): Awaitable<void> { return this.observer.around(Op['blobs.dropRecord'], null, () => this.child.dropRecord(name), name) }
   sync(): Awaitable<void> { return this.observer.around(Op['blobs.sync'], null, () => this.child.sync()) }
+  get statfs(): Blobs['statfs'] { return this.child.statfs && (() => this.child.statfs!()) }
 }

@@ -13,6 +13,7 @@
 
 import { AT_REMOVEDIR, Attrs, errno, isErrno, O } from 'ninep'
 import { after } from './forward.ts'
+import type { StatFs } from 'ninep'
 import type { Awaitable, BlobId, Blobs, Call, Handle, Node, Translator } from './translator.ts'
 
 /** The largest blob and the largest record, bytes. */
@@ -136,6 +137,8 @@ class FileBlobs implements Blobs {
       throw e
     }
   }
+
+  statfs(): Awaitable<StatFs> { return this.root.statfs() }
 
   async #record(name: string): Promise<Uint8Array | undefined> {
     const handle = await this.#open('records', name, 'getRecord').catch(absent)

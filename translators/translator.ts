@@ -134,6 +134,7 @@ export interface Blobs {
   listRecords(prefix: string): Awaitable<string[]>        // ascending
   dropRecord(name: string): Awaitable<void>               // absent is no error
   sync(): Awaitable<void>                                 // all changes that completed before it survive power loss
+  statfs?(): Awaitable<StatFs>                            // of what holds them; absent: nobody knows
 }
 /** 16 bytes, never used twice. */
 export type BlobId = Uint8Array

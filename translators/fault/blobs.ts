@@ -82,6 +82,7 @@ export class FaultBlobs implements Blobs {
       this.synced(noted)
     })
   }
+  get statfs(): Blobs['statfs'] { return this.child.statfs && (() => this.child.statfs!()) }
   /** So many of the changes there were are safe. */
   synced(noted: number): void { this.#log = this.#log.filter(({ number }) => number > noted) }
   async crash(): Promise<void> {

@@ -1,4 +1,5 @@
 import { errno } from 'ninep'
+import type { StatFs } from 'ninep'
 import type { BlobId, Blobs } from '../translator.ts'
 import { checkExpected, checkRecordName, hexOf, MAX_BLOB, MAX_RECORD } from '../blobs.ts'
 import { Sorted } from './sorted.ts'
@@ -12,7 +13,7 @@ export class MemoryBlobs implements Blobs {
   #blobs = new Map<string, Uint8Array>()
   #ids = new Sorted()
   #records = new Map<string, Uint8Array>()
-  constructor(readonly space: Space) {}
+  constructor(readonly space: Space, readonly statfs: () => StatFs) {}
 
   put(id: BlobId, bytes: readonly Uint8Array[]): void {
     const key = hexOf(id, 'put')

@@ -61,7 +61,7 @@ class Memory implements Translator {
   constructor(values: Values<typeof options>, name: string) {
     this.volume = { label: `memory:${name}` }
     this.space = new Space(values.size, values.inodes)
-    this.#flat = new MemoryBlobs(this.space)
+    this.#flat = new MemoryBlobs(this.space, () => this.statfs())
     const names = new Directory(null)
     this.root = this.make(S.IFDIR | values.mode, values, names)
     this.root.nlink = 2

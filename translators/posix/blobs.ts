@@ -7,12 +7,14 @@
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import { errno, isErrno } from 'ninep'
+import type { StatFs } from 'ninep'
 import { checkExpected, checkRecordName, hexOf, isRecordName, MAX_BLOB, MAX_RECORD } from '../blobs.ts'
 import { after as then } from '../forward.ts'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
 import type { Awaitable, BlobId, Blobs } from '../translator.ts'
 import type { Brick } from './brick.ts'
+import { statfsOf } from './device.ts'
 import { readAt } from './waits.ts'
 
 /** A file of this name makes a directory a store. */
@@ -175,6 +177,7 @@ export class PosixBlobs implements Blobs {
       throw e
     }
   }
+  async statfs(): Promise<StatFs> { return statfsOf((await this.#open()).root) }
   async #durable(open: () => number): Promise<void> {
     let fd: number
     try { fd = open() } catch (e) {

@@ -1,6 +1,7 @@
 // A file system of the host below an export: what its files' numbers are unique in, and what can be asked of it.
 
 import * as fs from 'node:fs'
+import type { StatFs } from 'ninep'
 import * as sys from '../sys.ts'
 import type { Volume } from '../translator.ts'
 import type { Inode } from './inode.ts'
@@ -55,4 +56,10 @@ export class Device {
 
 function open(fd: number, directory: boolean): number {
   try { return directory ? sys.reopenDirectory(fd) : sys.reopen(fd, sys.Open.RDONLY | sys.Open.NONBLOCK | sys.Open.NOCTTY) } catch { return -1 }
+}
+
+/** What Tstatfs says of the file system that this descriptor is on. */
+export function statfsOf(fd: number): StatFs {
+  const { type, unit, blocks, bfree, bavail, files, ffree, fsid, namelen } = sys.statfs(fd)
+  return { type, bsize: unit, blocks, bfree, bavail, files, ffree, fsid, namelen }
 }

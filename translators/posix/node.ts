@@ -7,6 +7,7 @@ import { stat } from '../sys.ts'
 import type { Awaitable, Created, Handle, Node, Owner, Volume } from '../translator.ts'
 import { MARKER } from './blobs.ts'
 import type { Brick } from './brick.ts'
+import { statfsOf } from './device.ts'
 import { DirectoryHandle, FileHandle } from './handle.ts'
 import type { Inode } from './inode.ts'
 import { OWN } from './owner.ts'
@@ -232,10 +233,7 @@ export class PosixNode implements Node {
     const bytes = Buffer.alloc(TARGET_MAX)
     try { return nameOfBytes(bytes, 0, sys.pread(opened, bytes, 0)) } finally { sys.close(opened) }
   }
-  statfs(): StatFs {
-    const { type, unit, blocks, bfree, bavail, files, ffree, fsid, namelen } = sys.statfs(this.inode.access())
-    return { type, bsize: unit, blocks, bfree, bavail, files, ffree, fsid, namelen }
-  }
+  statfs(): StatFs { return statfsOf(this.inode.access()) }
 
   getxattr(name: string): Uint8Array {
     switch (kind(name, this.brick.hostCaps)) {
