@@ -13,6 +13,7 @@ import { random } from '../translators/random/random.ts'
 import { readonly } from '../translators/readonly/readonly.ts'
 import { remote } from '../translators/remote/remote.ts'
 import { rot13 } from '../translators/rot13/rot13.ts'
+import { snapshot } from '../translators/snapshot/snapshot.ts'
 import { stats } from '../translators/stats/stats.ts'
 import { subdir } from '../translators/subdir/subdir.ts'
 import { tar } from '../translators/tar/tar.ts'
@@ -23,5 +24,5 @@ import { zero } from '../translators/zero/zero.ts'
 /** from: what stacks have for one from outside our tree. */
 export type AnyFactory = Factory<Options, Arity> & { readonly from?: string }
 
-const all = [bind, fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, remote, rot13, stats, subdir, tar, trace, union, zero]
+const all = [bind, fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, remote, rot13, snapshot, stats, subdir, tar, trace, union, zero]
 export const translators: ReadonlyMap<string, AnyFactory> = new Map(all.map((factory) => [factory.definition.name, factory as unknown as AnyFactory]))

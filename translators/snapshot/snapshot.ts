@@ -1,0 +1,61 @@
+// A file system of its own over the blobs of any translator: names and attributes in LevelDB, data in blobs that never change.
+
+import { resolve } from 'node:path'
+import { errno } from 'ninep'
+import { blobsFace } from '../blobs.ts'
+import { BadOption, choice, int, path, translator } from '../options.ts'
+import type { Env, Values } from '../options.ts'
+import type { Node, Translator } from '../translator.ts'
+import { Instance } from '../tree/instance.ts'
+import { TreeNode } from '../tree/node.ts'
+import { resume } from '../tree/reclaim.ts'
+import { emptyTree, Tree } from '../tree/tree.ts'
+
+const options = {
+  state: path({ about: 'folder for names and attributes; unless told, one in the server\'s state', default: '' }),
+  durability: choice(['group', 'sync', 'async'], { about: 'what a reply means: survives a kill (group), power loss (sync), or neither (async)', default: 'group' }),
+  mode: int({ about: 'permission bits of the root, when it is made', max: 0o7777, default: 0o1777 }),
+  uid: int({ about: 'owner of the root, when it is made', max: 0xfffffffe, default: process.getuid?.() ?? 0 }),
+  gid: int({ about: 'group of the root, when it is made', max: 0xfffffffe, default: process.getgid?.() ?? 0 }),
+}
+
+/** A full file system over blobs, with its names in LevelDB. */
+export const snapshot = translator({
+  name: 'snapshot',
+  about: 'A file system with its names in a database and its data in blobs below.',
+  children: 1,
+  concurrent: true,
+  exclusive: (options, env) => { const dir = folder(options, env); return dir === undefined ? [] : [`leveldb:${dir}`] },
+  options,
+  async start(values, [child], env) {
+    const dir = folder(values, env)
+    if (dir === undefined) throw new BadOption('snapshot: needs a folder for what it knows. Write state: ./state into the config, or snapshot state=./names')
+    const blobs = await blobsFace(child)
+    const instance = await Instance.open({ dir, blobs, durability: values.durability, log: env.log }, () => emptyTree(1, values.mode, values))
+    return new Snapshot(child, instance)
+  },
+})
+function folder({ state }: Values<typeof options>, env: Env): string | undefined { return state !== '' ? resolve(state) : env.state && resolve(env.state) }
+
+/** Ends an instance as a killed process would; for tests. */
+export async function kill(translator: Translator): Promise<void> { if (translator instanceof Snapshot) await translator.instance.kill() }
+
+class Snapshot implements Translator {
+  readonly name = 'snapshot'
+  readonly tree: Tree
+  #resuming: Promise<void>
+  constructor(readonly child: Translator, readonly instance: Instance) {
+    this.tree = new Tree(instance, 1)
+    this.#resuming = resume(this.tree).catch((err: unknown) => { if (!instance.closed) instance.setting.log.warn({ err }, 'what was to be deleted is still there') })
+  }
+  attach(aname: string): Node {
+    if (aname !== '' && aname !== '/') throw errno('ENOENT', 'attach', aname)
+    return new TreeNode(this.tree, this.tree.files.retain(this.tree.root))
+  }
+  sync(): Promise<void> { return this.instance.sync() }
+  async close(): Promise<void> {
+    await this.#resuming
+    try { await this.instance.close() } finally { await this.child.close() }
+  }
+  async [Symbol.asyncDispose](): Promise<void> { await this.close() }
+}

@@ -1,0 +1,87 @@
+// What is too large to go in one record goes in pieces, behind the back of everybody: chunks that were cut off, files without a
+// name. What says that they are to go (U, O) goes last, so that a start goes on where it ended.
+
+import { CHUNK } from './chunks.ts'
+import type { File } from './file.ts'
+import { afterPrefix, chunkKey, cutKey, inodePrefix, kindPrefix, u32, u64 } from './keys.ts'
+import { TRIM } from './record.ts'
+import { MANY } from './tree.ts'
+import type { Tree } from './tree.ts'
+import { CUT } from './values.ts'
+
+/** Deletes the chunks of a file from one on, some with each record. */
+async function deleteChunks(tree: Tree, file: File, from: number): Promise<void> {
+  const { instance: { store, chunks }, t } = tree, { ino } = file
+  const begin = chunkKey(t, ino, from), end = afterPrefix(inodePrefix(t, 'K', ino))
+  let some: number[] = []
+  const go = async () => {
+    const change = tree.change()
+    let gone = 0
+    for (const chunk of some.splice(0)) {
+      const extents = chunks.extents(t, ino, chunk)
+      if (extents.length === 0) continue
+      for (const { len } of extents) gone += len
+      change.ops.push({ op: TRIM, t, ino, chunk, keep: 0 })
+    }
+    if (change.ops.length === 0) return
+    change.used = -gone
+    change.inode(file, { ...file.v, used: file.v.used - gone })
+    await change.commit()
+  }
+  for (const key of store.changed(begin, end)) {
+    some.push(u32(key, 13))
+    if (some.length >= MANY) await go()
+  }
+  for await (const [key] of store.range(begin, end)) {
+    some.push(u32(key, 13))
+    if (some.length >= MANY) await go()
+  }
+  await go()
+}
+
+/** Finishes a truncate. Who would make the file longer waits for it. */
+export function cut(tree: Tree, file: File): Promise<void> {
+  return file.cutting ??= (async () => {
+    tree.files.retain(file)
+    try {
+      const from = tree.instance.store.get(cutKey(tree.t, file.ino))
+      if (from) await deleteChunks(tree, file, from.readUInt32BE(8))
+      const change = tree.change()
+      change.remove(cutKey(tree.t, file.ino))
+      change.inode(file, { ...file.v, flags: file.v.flags & ~CUT })
+      await change.commit()
+    } catch (err) { leave(tree, file, err) } finally {
+      file.cutting = null
+      tree.release(file)
+    }
+  })()
+}
+
+/** Ends a file that has no name and that nobody has. */
+export async function reclaim(tree: Tree, file: File): Promise<void> {
+  if (file.refs > 0) return
+  tree.files.retain(file)
+  try { await deleteChunks(tree, file, 0) } catch (err) { leave(tree, file, err) }
+  if (file.v.used === 0) tree.release(file)
+  else tree.files.release(file)                           // the next start tries again
+}
+function leave(tree: Tree, file: File, err: unknown): void {
+  if (!tree.instance.closed) tree.instance.setting.log.warn({ ino: file.ino, err }, 'data that are not needed could not be deleted: the next start tries again')
+}
+
+/** Goes on with what an end interrupted. */
+export async function resume(tree: Tree): Promise<void> {
+  const { t, instance: { store } } = tree
+  for (const kind of ['U', 'O']) {
+    const prefix = kindPrefix(t, kind)
+    for await (const [key, value] of store.range(prefix, afterPrefix(prefix))) {
+      if (value.length === 8 || tree.instance.closed || tree.instance.failed) continue
+      const file = tree.files.get(u64(key, 5))
+      if (kind === 'U') await cut(tree, file)
+      else if (file.refs === 0 && file.v.nlink === 0) {
+        tree.files.retain(file)
+        if (file.v.size > MANY * CHUNK && file.v.used > 0) { tree.files.release(file); await reclaim(tree, file) } else tree.release(file)
+      }
+    }
+  }
+}

@@ -1,0 +1,153 @@
+// LevelDB, and over it what the journal has and LevelDB does not have yet: two generations of changes, the one that grows and the one
+// that is being written. A value is its bytes, or something that has them when they are needed.
+
+import { ClassicLevel } from 'classic-level'
+import { errno } from 'ninep'
+import { bytesOfKey, META, u64 } from './keys.ts'
+import { encodeMeta } from './values.ts'
+import type { Meta } from './values.ts'
+
+/** Made into bytes when it is written, at which time it does not change any more. */
+export interface Lazy { encode(): Buffer }
+export type Value = Buffer | Lazy
+
+/** Keys of one generation. Entries of directories can be found by directory as well: by tree and inode, cookies and values. */
+class Generation {
+  readonly keys = new Map<string, Value | null>()
+  readonly entries = new Map<string, Map<number, Buffer | null>>()
+  bytes = 0
+  put(key: string, value: Value | null): void {
+    this.keys.set(key, value)
+    this.bytes += key.length + 64 + (Buffer.isBuffer(value) ? value.length : 0)
+    if (key[4] !== 'C') return
+    const dir = key.slice(0, 13)
+    let cookies = this.entries.get(dir)
+    if (!cookies) this.entries.set(dir, cookies = new Map())
+    cookies.set(u64(key, 13), value as Buffer | null)
+  }
+}
+
+export class Store {
+  readonly db: ClassicLevel<Buffer, Buffer>
+  #now = new Generation()
+  #frozen: Generation | null = null
+  /** Counts generations: what was changed in an older one is being written, or was. */
+  generation = 0
+
+  constructor(path: string, cache: number) {
+    this.db = new ClassicLevel(path, { keyEncoding: 'buffer', valueEncoding: 'buffer', cacheSize: cache, writeBufferSize: 16 * 2 ** 20, compression: true })
+  }
+  /** EBUSY: another process has it. EIO */
+  async open(): Promise<void> {
+    try { await this.db.open() } catch (e) {
+      const cause = (e as { cause?: { code?: string; message?: string } }).cause
+      throw errno(cause?.code === 'LEVEL_LOCKED' ? 'EBUSY' : 'EIO', `tree: ${this.db.location}: ${cause?.code === 'LEVEL_LOCKED' ? 'another server has it open' : cause?.message ?? (e as Error).message}`, undefined, e)
+    }
+  }
+
+  /** What is under a key, once all that was applied is. null and undefined: nothing. */
+  find(key: string): Value | null | undefined {
+    let value = this.#now.keys.get(key)
+    if (value !== undefined) return value
+    if (this.#frozen) {
+      value = this.#frozen.keys.get(key)
+      if (value !== undefined) return value
+    }
+    return this.db.getSync(bytesOfKey(key))
+  }
+  get(key: string): Buffer | undefined {
+    const value = this.find(key)
+    return value ? bytesOf(value) : undefined
+  }
+  put(key: string, value: Value | null): void { this.#now.put(key, value) }
+  /** Bytes of changes that are not being written yet. */
+  get bytes(): number { return this.#now.bytes }
+  get dirty(): boolean { return this.#now.keys.size > 0 }
+
+  /** Ends a generation, to be written. The one before must have been. */
+  freeze(): void {
+    this.#frozen = this.#now
+    this.#now = new Generation()
+    this.generation++
+  }
+  /** Writes what was frozen, durably; what it throws may be tried again. */
+  async write(meta: Meta): Promise<void> {
+    const frozen = this.#frozen
+    if (!frozen) return
+    const batch = this.db.batch()
+    let count = 0
+    try {
+      for (const [key, value] of frozen.keys) {
+        if (value === null) batch.del(bytesOfKey(key))
+        else batch.put(bytesOfKey(key), bytesOf(value))
+        if (++count % 2000 === 0) await new Promise(setImmediate)   // others have their turn
+      }
+      batch.put(bytesOfKey(META), encodeMeta(meta))
+    } catch (e) { await batch.close(); throw e }
+    try { await batch.write({ sync: true }) } catch (e) {
+      const { message } = (e as { cause?: Error }).cause ?? e as Error
+      throw errno(/No space left/.test(message) ? 'ENOSPC' : 'EIO', `tree: ${this.db.location}: ${message}`, undefined, e)
+    }
+    this.#frozen = null
+  }
+  get writing(): boolean { return this.#frozen !== null }
+
+  /** Cookies and values of the entries of a directory that LevelDB may not have yet, those after `cookie`, in order; null: gone. */
+  #fresh(dir: string, cookie: number): Map<number, Buffer | null> {
+    const found = new Map<number, Buffer | null>()
+    for (const generation of [this.#frozen, this.#now]) {
+      for (const [at, value] of generation?.entries.get(dir) ?? []) if (at > cookie) found.set(at, value)
+    }
+    return found
+  }
+  /** Entries of a directory after a cookie, in order, as of now: at least one of those that there are, or none. dir: its key of kind C without cookie. */
+  async entries(dir: string, cookie: number, max: number): Promise<[cookie: number, value: Buffer][]> {
+    const fresh = [...this.#fresh(dir, cookie)].sort(([a], [b]) => a - b)
+    const from = Buffer.allocUnsafe(21), to = Buffer.alloc(21, 255)
+    from.write(dir, 0, 'latin1')
+    to.write(dir, 0, 'latin1')
+    from.writeUInt32BE(Math.floor(cookie / 2 ** 32), 13)
+    from.writeUInt32BE(cookie >>> 0, 17)
+    const iterator = this.db.iterator({ gt: from, lte: to, limit: max, highWaterMarkBytes: 2 ** 20 })   // sees what there is at this moment
+    const old: [number, Buffer][] = []
+    try {
+      while (old.length < max) {
+        const more = await iterator.nextv(max - old.length)
+        if (more.length === 0) break
+        for (const [key, value] of more) old.push([key.readUInt32BE(13) * 2 ** 32 + key.readUInt32BE(17), value])
+      }
+    } finally { await iterator.close() }
+    const end = old.length === max ? old.at(-1)![0] : Infinity, merged: [number, Buffer][] = []
+    let i = 0
+    for (const [at, value] of fresh) {
+      if (at > end) break
+      while (i < old.length && old[i]![0] < at) merged.push(old[i++]!)
+      if (i < old.length && old[i]![0] === at) i++
+      if (value) merged.push([at, value])
+    }
+    while (i < old.length) merged.push(old[i++]!)
+    if (merged.length === 0 && end !== Infinity) return this.entries(dir, end, max)
+    return merged
+  }
+
+  /** Keys and values of a range [from, to), as LevelDB has them: what is fresher is to be looked up. */
+  async *range(from: string, to: string): AsyncGenerator<[key: string, value: Buffer]> {
+    const iterator = this.db.iterator({ gte: bytesOfKey(from), lt: bytesOfKey(to), highWaterMarkBytes: 2 ** 18 })
+    try {
+      for (;;) {
+        const more = await iterator.nextv(1000)
+        if (more.length === 0) return
+        for (const [key, value] of more) yield [key.toString('latin1'), value]
+      }
+    } finally { await iterator.close() }
+  }
+  /** Keys of a range that have changed since LevelDB was written. */
+  changed(from: string, to: string): string[] {
+    const found = new Set<string>()
+    for (const generation of [this.#frozen, this.#now]) for (const key of generation?.keys.keys() ?? []) if (key >= from && key < to) found.add(key)
+    return [...found]
+  }
+  close(): Promise<void> { return this.db.close() }
+}
+
+function bytesOf(value: Value): Buffer { return Buffer.isBuffer(value) ? value : (value as Lazy).encode() }
