@@ -29,7 +29,7 @@ const folder = (file: string) => file.split('/').slice(0, 2).join('/')
 /** What each house may import of the repository and of packages; node: is free but where it is said otherwise. */
 const plan: Readonly<Record<string, { readonly houses: readonly string[]; readonly packages: readonly string[]; readonly node?: readonly string[] }>> = {
   protocol: { houses: ['protocol'], packages: [], node: ['node:net'] },
-  translators: { houses: ['translators'], packages: ['ninep', 'koffi', 'classic-level'] },
+  translators: { houses: ['translators'], packages: ['ninep', 'koffi', 'classic-level', 'sodium-native'] },
   server: { houses: ['server', 'translators'], packages: ['ninep', 'koffi', 'pino', 'prom-client', 'yaml', 'yargs', 'yargs/helpers'] },
   test: { houses: ['test', 'server', 'translators', 'protocol'], packages: ['ninep', 'koffi', 'uvu', 'uvu/assert', 'uvu/diff', 'ajv/dist/2020.js', 'pino', 'yaml'] },
   examples: { houses: ['examples'], packages: ['ninep', 'ninefold/*'] },

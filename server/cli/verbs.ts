@@ -129,6 +129,24 @@ export function verbs(y: Argv, width: number): Argv {
       .example('ninefold ln -s ../shared /export/link', ''),
     async (args) => (await import('./change.ts')).ln(at(args), args.target, args.path, { symbolic: args.s }))
 
+    .command('key <action> <file>', 'make a key file, and change what opens it', (y) => y
+      .positional('action', { choices: ['new', 'add', 'remove', 'list'] as const, demandOption: true })
+      .positional('file', one('the key file of a `crypt`'))
+      .option('name', { type: 'string', nargs: 1, describe: 'of the slot (default: its kind)' })
+      .option('kind', { choices: ['passphrase', 'secret'] as const, default: 'passphrase' as const, describe: 'what people type, or 32 random bytes and more of a machine' })
+      .option('from', { type: 'string', nargs: 1, describe: 'where the new one comes from: file:PATH, env:NAME, command:LINE (default: it is asked for)' })
+      .option('with', { type: 'string', nargs: 1, describe: 'add: what opens the file now, from there' })
+      .option('ops', { type: 'number', nargs: 1, describe: 'passes of Argon2id (default: 3)' })
+      .option('mem', { type: 'number', nargs: 1, describe: 'memory of Argon2id, KiB (default: 65536)' })
+      .option('yes-lose-data', { type: 'boolean', default: false, describe: 'remove the last slot, and all that the key has sealed' })
+      .option('json', json)
+      .example('ninefold key new ./vault.key', 'asks for a passphrase').example('ninefold key add --kind secret --from file:./machine.secret --name nas ./vault.key', '')
+      .example('ninefold key remove --name nas ./vault.key', ''),
+    async (args) => (await import('./key.ts')).key(args.action, args.file, {
+      json: args.json, kind: args.kind, yesLoseData: args['yes-lose-data'], ...(args.name === undefined ? {} : { name: args.name }), ...(args.from === undefined ? {} : { from: args.from }),
+      ...(args.with === undefined ? {} : { with: args.with }), ...(args.ops === undefined ? {} : { ops: args.ops }), ...(args.mem === undefined ? {} : { mem: args.mem }),
+    }))
+
     .command('xattr <action> <path> [name] [value]', 'read and change extended attributes', (y) => where(y)
       .positional('action', { choices: ['list', 'get', 'set', 'remove'] as const, demandOption: true })
       .positional('path', one('a file'))
