@@ -11,7 +11,7 @@ import { conform } from './conform/conform.ts'
 const own = mkdtempSync(join(process.env.NINEFOLD_TEST_DIR ?? '/dev/shm', 'ninefold-snapshot-'))
 process.on('exit', () => rmSync(own, { recursive: true, force: true }))
 
-interface Made { readonly state: string; readonly child: () => Promise<Translator>; readonly options: { readonly durability?: 'sync' | 'async' } }
+interface Made { readonly state: string; readonly child: () => Promise<Translator>; readonly options: { readonly durability?: 'sync' | 'async'; readonly segment?: number } }
 const made = new WeakMap<Translator, Made>()
 let count = 0
 async function start(what: Made): Promise<Translator> {
@@ -33,7 +33,7 @@ const onDisk = (dir: string) => async () => posix({ path: mkdirs(join(dir, 'data
 function mkdirs(path: string): string { mkdirSync(path, { recursive: true }); return path }
 
 conform('snapshot over memory', over(inMemory), { crash })
-conform('snapshot over posix', over(onDisk), { crash })
+conform('snapshot over posix, segments of 64 KiB', over(onDisk, { segment: 65536 }), { crash })
 conform('snapshot over posix, durability=sync', over(onDisk, { durability: 'sync' }), { crash, quick: true })
 conform('snapshot over posix, durability=async', over(onDisk, { durability: 'async' }), { crash, quick: true })
 conform('snapshot over snapshot', over((dir) => async () => snapshot({ state: join(dir, 'below') }, await onDisk(dir)())), { quick: true })

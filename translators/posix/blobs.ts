@@ -39,6 +39,8 @@ export class PosixBlobs implements Blobs {
   #files = new Set<string>()
   #names = new Set<string>()
   #failed: unknown
+  /** Whether it has synced: what an earlier process put and did not, it knows nothing of. */
+  #synced = false
   #count = 0
 
   constructor(private readonly brick: Brick) {}
@@ -167,7 +169,11 @@ export class PosixBlobs implements Blobs {
     this.#files.clear()
     this.#names.clear()
     try {
-      if (files.length > MANY) return await sys.syncfs(folders.root)
+      if (!this.#synced || files.length > MANY) {
+        await sys.syncfs(folders.root)
+        this.#synced = true
+        return
+      }
       await Promise.all(files.map((name) => this.#durable(() => this.#fanned(name, false, (folder) => sys.openat(folder, name, sys.Open.RDONLY)))))
       await Promise.all(names.map((name) => this.#durable(() => name.length === 2
         ? sys.openat(folders.blobs, name, sys.Open.RDONLY | sys.Open.DIRECTORY)

@@ -3,17 +3,20 @@
 import { resolve } from 'node:path'
 import { errno } from 'ninep'
 import { blobsFace } from '../blobs.ts'
-import { BadOption, choice, int, path, translator } from '../options.ts'
+import { BadOption, choice, int, path, size, translator } from '../options.ts'
 import type { Env, Values } from '../options.ts'
 import type { Node, Translator } from '../translator.ts'
 import { Instance } from '../tree/instance.ts'
+
 import { TreeNode } from '../tree/node.ts'
+import { Packer } from '../tree/packer.ts'
 import { resume } from '../tree/reclaim.ts'
 import { emptyTree, Tree } from '../tree/tree.ts'
 
 const options = {
   state: path({ about: 'folder for names and attributes; unless told, one in the server\'s state', default: '' }),
   durability: choice(['group', 'sync', 'async'], { about: 'what a reply means: survives a kill (group), power loss (sync), or neither (async)', default: 'group' }),
+  segment: size({ about: 'bytes of journal after which data of small writes are moved to blobs', min: 65536, max: 2 ** 30, default: 64 * 2 ** 20 }),
   mode: int({ about: 'permission bits of the root, when it is made', max: 0o7777, default: 0o1777 }),
   uid: int({ about: 'owner of the root, when it is made', max: 0xfffffffe, default: process.getuid?.() ?? 0 }),
   gid: int({ about: 'group of the root, when it is made', max: 0xfffffffe, default: process.getgid?.() ?? 0 }),
@@ -31,7 +34,7 @@ export const snapshot = translator({
     const dir = folder(values, env)
     if (dir === undefined) throw new BadOption('snapshot: needs a folder for what it knows. Write state: ./state into the config, or snapshot state=./names')
     const blobs = await blobsFace(child)
-    const instance = await Instance.open({ dir, blobs, durability: values.durability, log: env.log }, () => emptyTree(1, values.mode, values))
+    const instance = await Instance.open({ dir, blobs, durability: values.durability, segment: values.segment, log: env.log }, () => emptyTree(1, values.mode, values))
     return new Snapshot(child, instance)
   },
 })
@@ -43,9 +46,12 @@ export async function kill(translator: Translator): Promise<void> { if (translat
 class Snapshot implements Translator {
   readonly name = 'snapshot'
   readonly tree: Tree
+  readonly packer: Packer
   #resuming: Promise<void>
   constructor(readonly child: Translator, readonly instance: Instance) {
     this.tree = new Tree(instance, 1)
+    this.packer = new Packer(instance)
+    void this.packer.run()                                // of what an earlier start left
     this.#resuming = resume(this.tree).catch((err: unknown) => { if (!instance.closed) instance.setting.log.warn({ err }, 'what was to be deleted is still there') })
   }
   attach(aname: string): Node {
@@ -55,6 +61,7 @@ class Snapshot implements Translator {
   sync(): Promise<void> { return this.instance.sync() }
   async close(): Promise<void> {
     await this.#resuming
+    await this.packer.close()
     try { await this.instance.close() } finally { await this.child.close() }
   }
   async [Symbol.asyncDispose](): Promise<void> { await this.close() }

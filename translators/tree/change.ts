@@ -41,7 +41,7 @@ export class Change {
   /** Puts a value that is birth, prev and these bytes over what is there. */
   set(key: string, rest?: Uint8Array): void {
     const old = this.instance.store.get(key) ?? null
-    this.put(key, encodeVersioned(this.state.e, this.#stamp(key, old && versionOf(old), () => old!), rest ?? ONE))
+    this.put(key, encodeVersioned(this.state.e, this.#stamp(key, old && versionOf(old), () => old!), rest ?? ZERO))
   }
   /** Takes away what is there. */
   remove(key: string): void {
@@ -116,5 +116,5 @@ export class Change {
 }
 
 /** So that a value is not taken for a tombstone. */
-const ONE = Buffer.of(1)
+const ZERO = Buffer.of(0)
 function encode(old: Dent): Buffer { return old.ino > 0 ? encodeDent(old) : encodeVersioned(old.birth, old.prev) }

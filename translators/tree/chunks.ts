@@ -26,6 +26,9 @@ export class Chunks {
   #old = new Map<string, Chunk>()
   /** Bytes that heads have in the journal. */
   pending = 0
+  /** Blobs that are mostly dead, and that no snapshot holds, with their trees; and how many bytes of them are dead. */
+  readonly sparse = new Map<string, number>()
+  wasted = 0
   /** state: of a tree, as the record being applied finds it; doom: a blob that nothing refers to any more. */
   constructor(private readonly store: Store, private readonly state: (t: number) => State, private readonly doom: (id: string, size: number) => void) {}
 
@@ -134,18 +137,25 @@ export class Chunks {
     const key = blobKey(t, id), value = this.store.get(key)
     if (!value) return                                    // fsck's to find
     const info = decodeBlobInfo(value), live = info.live + by
-    if (live <= 0 && by < 0) this.die(t, id, info)
-    else this.store.put(key, encodeBlobInfo({ ...info, live }))
+    if (live <= 0 && by < 0) { this.die(t, id, info); return }
+    this.store.put(key, encodeBlobInfo({ ...info, live }))
+    if (by > 0 || 2 * live >= info.size || info.birth <= this.state(t).s) return
+    if (this.sparse.has(id)) this.wasted -= by
+    else {
+      this.sparse.set(id, t)
+      this.wasted += info.size - live
+    }
   }
-  /** Nothing of the head refers to it. */
-  die(t: number, id: string, info: BlobInfo): void {
+  /** Nothing of the head refers to it. list: the one that it goes to, if not the current one. */
+  die(t: number, id: string, info: BlobInfo, given?: number): void {
     const { s, lists } = this.state(t), key = blobKey(t, id)
+    if (this.sparse.delete(id)) this.wasted -= info.size - info.live
     if (info.birth > s) {
       this.store.put(key, null)
       this.doom(id, info.size)
       return
     }
-    const list = lists.at(-1)!
+    const list = given ?? lists.at(-1)!
     this.store.put(key, encodeBlobInfo({ ...info, live: 0, list }))
     this.store.put(deadKey(t, list, info.birth, `b${id}`), EMPTY)
   }

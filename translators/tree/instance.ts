@@ -12,11 +12,11 @@ import { Reader } from './blob.ts'
 import { Chunks } from './chunks.ts'
 import { Journal } from './journal.ts'
 import type { Found, Segment } from './journal.ts'
-import { be32, be64, kindOf, META, RESERVED, treeOf, u32 } from './keys.ts'
+import { be32, be64, kindOf, META, RESERVED, snapshotKey, treeOf, u32 } from './keys.ts'
 import { BARRIER, decodeHead, decodeOps, DELETE, encodeRecord, MAP, MOVE, PUT, SLICE, TRIM } from './record.ts'
 import type { Op } from './record.ts'
 import { Store } from './store.ts'
-import { decodeBlobInfo, decodeMeta, decodeReserved, decodeState, encodeReserved, VERSION } from './values.ts'
+import { decodeBlobInfo, decodeMeta, decodeReserved, decodeSnapshot, decodeState, encodeReserved, VERSION } from './values.ts'
 import type { Meta, State } from './values.ts'
 
 export type Durability = 'sync' | 'group' | 'async'
@@ -25,6 +25,8 @@ export interface Setting {
   readonly blobs: Blobs
   readonly durability: Durability
   readonly log: Log
+  /** Bytes after which a segment of the journal is full. */
+  readonly segment: number
   /** Bytes of LevelDB's cache. */
   readonly cache?: number
 }
@@ -74,10 +76,12 @@ export class Instance {
   #record: Uint8Array = new Uint8Array()
   /** After LevelDB was written. */
   onFlush: (() => void) | undefined
+  /** Whether changes come faster than data can be moved out of the journal: then replies wait. */
+  crowded: (() => Promise<void> | undefined) | undefined
   closed = false
 
   private constructor(readonly setting: Setting, readonly store: Store, readonly uuid: Buffer) {
-    this.journal = new Journal(join(setting.dir, 'journal'), uuid, setting.durability === 'async')
+    this.journal = new Journal(join(setting.dir, 'journal'), uuid, setting.segment, setting.durability === 'async')
     this.chunks = new Chunks(store, (t) => this.state(t), (id, size) => {
       this.#doomed.push({ seq: this.journal.seq, id, size })
       this.doomedBytes += size
@@ -154,6 +158,7 @@ export class Instance {
   async #replay(applied: number): Promise<void> {
     const { journal } = this, log = (message: string) => this.setting.log.warn({ tree: this.setting.dir }, message)
     let barrier = applied
+    if (journal.segments.length > 0) journal.syncNow()        // LevelDB is about to be written past it
     for (const { bytes } of journal.replay(applied + 1, log)) {
       for (const op of decodeOps(bytes, 0)) if (op.op === BARRIER) barrier = Math.max(barrier, op.upto)
     }
@@ -200,6 +205,15 @@ export class Instance {
       this.states.set(t, state = decodeState(value))
     }
     return state
+  }
+  /** The first list of the snapshot after epoch `last`, or the head's current one. */
+  listAfter(t: number, last: number): number {
+    const { s, lists } = this.state(t)
+    for (let epoch = last + 1; epoch <= s; epoch++) {
+      const value = this.store.get(snapshotKey(t, epoch))
+      if (value) return decodeSnapshot(value).lists[0]!
+    }
+    return lists.at(-1)!
   }
   takeIno(): number {
     if (this.#ino >= this.#inoEnd) this.#reserve()
@@ -248,6 +262,7 @@ export class Instance {
     if (this.setting.durability === 'sync') return this.sync()
     if (journal.held && !this.#pushing) this.#pushing = setTimeout(() => this.#push(), HELD)
     if (this.store.bytes > TOO_MUCH && this.#flushing) return this.#flushing.catch(() => {})
+    return this.crowded?.()
   }
   #push(): void {
     this.#pushing = undefined
@@ -256,13 +271,13 @@ export class Instance {
 
   #apply(ops: Iterable<Op>, segment: string, base: number): void {
     const { store, chunks } = this
-    let born: string[] | undefined
+    let born: Map<string, number> | undefined              // by key: the last snapshot that its data are of, of those that are not of the head alone
     for (const op of ops) switch (op.op) {
       case PUT: {
         const kind = op.key[4]
         store.put(op.key, op.value)
         if (kind === 'T') this.states.set(treeOf(op.key), decodeState(op.value))
-        else if (kind === 'B') (born ??= []).push(op.key)
+        else if (kind === 'B') (born ??= new Map()).set(op.key, 0)
         else if (kind === 'K' || kind === 'h') chunks.forget(op.key)
         break
       }
@@ -279,12 +294,13 @@ export class Instance {
       case MOVE:
         chunks.move(treeOf(op.key), op.key, op.moves)
         this.#named = this.journal.seq
+        if (born && op.key[4] === 'h') for (const key of born.keys()) born.set(key, Math.max(born.get(key)!, u32(op.key, op.key.length - 4)))
         break
       case BARRIER: this.#barrier = Math.max(this.#barrier, op.upto)
     }
-    for (const key of born ?? []) {                       // a blob that nothing of the head came to refer to
+    for (const [key, last] of born ?? []) {               // a blob that nothing of the head came to refer to
       const t = u32(key, 0), id = key.slice(5), info = chunks.info(t, id)
-      if (info && info.live === 0 && info.list === 0) chunks.die(t, id, info)
+      if (info && info.live === 0 && info.list === 0) chunks.die(t, id, info, this.listAfter(t, last))
     }
   }
 

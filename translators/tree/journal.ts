@@ -11,8 +11,6 @@ import { VERSION } from './values.ts'
 const MAGIC = Buffer.from('9ftreej\n')
 /** magic[8] version[4] zero[4] uuid[16] */
 const BEGIN = 32
-/** Bytes after which the next segment begins. */
-const FULL = 64 * 2 ** 20
 const NO_BLOB = '\0\0\0\0\0\0\0\0'
 
 /** What the extents of a chunk call a segment, and whether an id is one. */
@@ -38,9 +36,11 @@ export class Journal {
   #pending: Buffer[] = []
   #pendingAt = 0
   #pendingBytes = 0
+  /** When a segment is full, and no more is appended to it. */
+  onFull: (() => void) | undefined
 
-  /** held: records are kept in memory until push(). */
-  constructor(readonly dir: string, readonly uuid: Buffer, readonly held = false) {
+  /** full: bytes after which the next segment begins; held: records are kept in memory until push(). */
+  constructor(readonly dir: string, readonly uuid: Buffer, readonly full: number, readonly held = false) {
     fs.mkdirSync(dir, { recursive: true, mode: 0o700 })
     this.#folder = fs.openSync(dir, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
     const names = fs.readdirSync(dir).filter((name) => /^[0-9a-f]{16}$/.test(name)).sort()
@@ -57,34 +57,43 @@ export class Journal {
    * EIO: records before the first that there is are missing.
    */
   *replay(from: number, log: (message: string) => void): Generator<Found> {
-    const begin = this.#segments.findLastIndex((segment) => segment.first <= from)
-    const next = this.#segments[0]
-    if (begin === -1 && next && next.first > from) throw errno('EIO', `journal: begins with record ${next.first}, and ${from} is the next that the database needs`)
+    const begin = this.#segments.findLastIndex((segment) => segment.first <= from), [oldest] = this.#segments
+    if (begin === -1 && oldest) throw errno('EIO', `journal: begins with record ${oldest.first}, and ${from} is the next that the database needs`)
     this.seq = from - 1
-    for (let i = 0; i < this.#segments.length; i++) {
-      const segment = this.#segments[i]!
-      if (i > Math.max(0, begin) && segment.first !== this.seq + 1) return this.#cut(i, log)
+    for (let i = 0; i < begin; i++) this.#segments[i]!.last = this.#segments[i + 1]!.first - 1
+    for (let i = begin; i >= 0 && i < this.#segments.length; i++) {
+      const segment = this.#segments[i]!, next = this.#segments[i + 1]
+      if (i > begin && segment.first !== this.seq + 1) return this.#cut(i, log)
+      let end = BEGIN
       for (const found of scan(segment, this.uuid)) {
         segment.last = found.seq
+        end = found.at + found.bytes.length
         if (found.seq < from) continue
         this.seq = found.seq
         yield found
       }
+      if (segment.last < from - 1) throw errno('EIO', `journal: record ${segment.last + 1} is damaged, and those after it are needed`, nameOf(segment.first))
+      if (end < segment.size && next?.first !== this.seq + 1) {
+        log(`${join(this.dir, nameOf(segment.first))}: ${segment.size - end} bytes after record ${this.seq}, the last whole one, are cut off`)
+        fs.ftruncateSync(segment.fd, end)
+        fs.fdatasyncSync(segment.fd)
+        segment.size = end
+      }
     }
   }
-  /** Ends history before segment i: what follows is renamed, and looked at by nobody. */
+  /** Ends history before segment i: what is whole but lies behind the end must never be history again. */
   #cut(i: number, log: (message: string) => void): void {
-    for (const segment of this.#segments.splice(i)) {
-      const name = join(this.dir, nameOf(segment.first))
-      fs.closeSync(segment.fd)
-      fs.renameSync(name, `${name}.lost`)
-      log(`${name}: does not go on from record ${this.seq}, which is the last whole one; it is ${name}.lost now`)
+    for (const segment of this.#segments.slice(i)) {
+      log(`${join(this.dir, nameOf(segment.first))}: does not go on from record ${this.seq}, which is the last whole one, and is removed`)
+      this.#remove(segment)
     }
+    fs.fsyncSync(this.#folder)
   }
 
   /** History ends before this record. */
   cut({ segment, seq, at }: Found): void {
     fs.ftruncateSync(segment.fd, at)
+    fs.fdatasyncSync(segment.fd)
     segment.last = seq - 1
     segment.size = at
     this.seq = seq - 1
@@ -119,9 +128,10 @@ export class Journal {
 
   /** Where a record of that length will begin: the next call is append. ENOSPC EIO */
   place(length: number): { segment: Segment; at: number } {
-    if (this.current.size + length > FULL && this.current.last >= this.current.first) {
+    if (this.current.size + length > this.full && this.current.last >= this.current.first) {
       this.push()
       this.#open()
+      this.onFull?.()
     }
     return { segment: this.current, at: this.current.size }
   }

@@ -32,7 +32,7 @@ const MAGIC = 0x39667472                                  // '9ftr'
 export function emptyTree(t: number, mode: number, { uid, gid }: Owner): Op[] {
   const root = { ...blank(S.IFDIR | mode, { uid, gid }, now()), birth: 1, nlink: 2, parent: ROOT }
   return [
-    { op: PUT, key: stateKey(t), value: encodeState({ s: 0, e: 1, next: 2, root: ROOT, lists: [1] }) },
+    { op: PUT, key: stateKey(t), value: encodeState({ s: 0, e: 1, next: 2, root: ROOT, origin: 0, at: 0, lists: [1] }) },
     { op: PUT, key: inodeKey(t, ROOT), value: encodeInode(root) },
   ]
 }

@@ -194,22 +194,27 @@ export function decodeBlobInfo(b: Buffer): BlobInfo {
   return { birth: b.readUInt32BE(0), size: b.readUInt32BE(4), live: b.readUInt32BE(8), list: b.readUInt32BE(12) }
 }
 
-/** The state of a tree. s: the newest snapshot; e: the current epoch; lists: dead lists of the head, the current one last. */
-export interface State { readonly s: number; readonly e: number; readonly next: number; readonly root: number; readonly lists: readonly number[] }
-export function encodeState({ s, e, next, root, lists }: State): Buffer {
-  const b = Buffer.allocUnsafe(26 + 4 * lists.length)
+/** The state of a tree. s: the newest snapshot; e: the current epoch; lists: dead lists of the head, the current one last; origin, at: of a clone, what it is one of. */
+export interface State { readonly s: number; readonly e: number; readonly next: number; readonly root: number; readonly origin: number; readonly at: number; readonly lists: readonly number[] }
+export function encodeState({ s, e, next, root, origin, at, lists }: State): Buffer {
+  const b = Buffer.allocUnsafe(36 + 4 * lists.length)
   b.writeUInt32BE(s, 0)
   b.writeUInt32BE(e, 4)
   b.writeUInt32BE(lists.at(-1)!, 8)
   b.writeUInt32BE(next, 12)
   put64(b, root, 16)
-  b.writeUInt16BE(lists.length, 24)
-  lists.forEach((list, i) => b.writeUInt32BE(list, 26 + 4 * i))
+  b.writeUInt32BE(origin, 24)
+  b.writeUInt32BE(at, 28)
+  b.writeUInt32BE(lists.length, 32)
+  lists.forEach((list, i) => b.writeUInt32BE(list, 36 + 4 * i))
   return b
 }
 export function decodeState(b: Buffer): State {
-  if (b.length < 30 || b.length !== 26 + 4 * b.readUInt16BE(24)) throw damaged('state')
-  return { s: b.readUInt32BE(0), e: b.readUInt32BE(4), next: b.readUInt32BE(12), root: get64(b, 16), lists: numbers(b, 26, b.readUInt16BE(24)) }
+  if (b.length < 40 || b.length !== 36 + 4 * b.readUInt32BE(32)) throw damaged('state')
+  return {
+    s: b.readUInt32BE(0), e: b.readUInt32BE(4), next: b.readUInt32BE(12), root: get64(b, 16), origin: b.readUInt32BE(24), at: b.readUInt32BE(28),
+    lists: numbers(b, 36, b.readUInt32BE(32)),
+  }
 }
 
 export interface SnapshotValue { readonly name: string; readonly time: Time; readonly holds: readonly string[]; readonly lists: readonly number[] }
@@ -217,9 +222,9 @@ export function encodeSnapshot({ name, time, holds, lists }: SnapshotValue): Buf
   const head = Buffer.allocUnsafe(14)
   putTime(head, time, 0)
   head.writeUInt16BE(holds.length, 12)
-  const tail = Buffer.allocUnsafe(2 + 4 * lists.length)
-  tail.writeUInt16BE(lists.length, 0)
-  lists.forEach((list, i) => tail.writeUInt32BE(list, 2 + 4 * i))
+  const tail = Buffer.allocUnsafe(4 + 4 * lists.length)
+  tail.writeUInt32BE(lists.length, 0)
+  lists.forEach((list, i) => tail.writeUInt32BE(list, 4 + 4 * i))
   const words = [name, ...holds].map((word) => {
     const bytes = bytesOfName(word), b = Buffer.allocUnsafe(2 + bytes.length)
     b.writeUInt16BE(bytes.length, 0)
@@ -236,7 +241,7 @@ export function decodeSnapshot(b: Buffer): SnapshotValue {
     words.push(nameOfBytes(b, at + 2, at + 2 + n))
     at += 2 + n
   }
-  return { name: words[0]!, time: getTime(b, 0), holds: words.slice(1), lists: numbers(b, at + 2, b.readUInt16BE(at)) }
+  return { name: words[0]!, time: getTime(b, 0), holds: words.slice(1), lists: numbers(b, at + 4, b.readUInt32BE(at)) }
 }
 
 /** used: of data that heads refer to. mount: the first half of the ids of blobs. */
