@@ -18,6 +18,7 @@ import { failing } from './failing.ts'
 import type { Instances } from './instances.ts'
 import type { Limits } from './limits.ts'
 import type { File, Mount, Namespace } from './namespace.ts'
+import { isOutside } from './outside.ts'
 import type { User } from './permission.ts'
 import type { Repeats } from './repeats.ts'
 import { checkStack, readLine } from './stack.ts'
@@ -397,7 +398,8 @@ export class Passive {
   }
   #parse(text: string, under: File, owner: number): Stack {
     const layer = innermost(readLine(text), this.known), known = new Map([...this.known, [NODE, onto(under)]])
-    const refused = [...names(layer)].find((name) => this.known.has(name) && !this.rules.allow.includes(name))
+    const outside = [...names(layer)].find(isOutside), refused = [...names(layer)].find((name) => this.known.has(name) && !this.rules.allow.includes(name))
+    if (outside !== undefined) throw errno('EPERM', `${outside} is from outside, and would run code: no record on a node may start it. The server's owner mounts it with settrans -a`)
     if (refused !== undefined) throw errno('EPERM', `${refused} may not be started from a node: the server's owner would have to allow it`)
     const stack = checkStack(layer, known), reserved = reservedOf(stack)
     if (reserved) throw errno('EPERM', `${reserved} is for the server's owner to give, and for no record`)

@@ -2,7 +2,7 @@
 
 import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync, chmodSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync, chmodSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -352,6 +352,93 @@ test('a config is read again by SIGHUP and reload; what did not change goes on w
   own.process.kill('SIGTERM')
   assert.is(await own.ended, 0)
 })
+
+test('translators from outside: the owner sets, changes and exchanges them; a config has to allow them, and a record on a node never can', async () => {
+  const dir = at('outside'), config = at('outside', 'n.yaml'), own = await outsiders(dir)
+  try {
+    // by file and by package, with options, over what goes on below
+    await ok(own, 'settrans', '-a', '/f', './less.mjs prefix=_ | memory')
+    await ok(own, 'settrans', '-a', '/n', 'npm:lessen x depth=2 | memory')
+    assert.match(await ok(own, 'showtrans'), /^\/ +memory\n\/f +\.\/less\.mjs _ \| memory\n\/n +npm:lessen x depth=2 \| memory\n$/)
+    writeFileSync(at('hello'), 'hello')
+    const there = async () => (await ok(own, 'ls', '-a', '/f')).split('\n').filter(Boolean)
+    for (const name of ['a', 'b']) await ok(own, 'put', at('hello'), `/f/${name}`)
+    assert.match((await cli(own, ['put', at('hello'), '/f/_x'])).err, /Operation not permitted/)
+    await ok(own, 'fsysopts', '/f', 'prefix=a')
+    assert.equal(await there(), ['a', 'b'], 'a listing is not what it changes')
+    assert.match((await cli(own, ['cat', '/f/a'])).err, /No such file/)
+    assert.is(await ok(own, 'cat', '/f/b'), 'hello')
+    assert.match(await ok(own, 'fsysopts', '/f'), /^0 less\n {4}prefix=a {3}\(can change\)\n {4}depth=1\n1 memory\n/)
+    assert.match((await cli(own, ['fsysopts', '/f', 'depth=2'])).err, /^ninefold: fsysopts: \/f: less: depth can't change while it runs\. These can: prefix: a new instance takes settrans\n$/)
+    assert.match((await cli(own, ['fsysopts', '/f', 'depht=2'])).err, /no option "depht"\. Did you mean "depth"\?/)
+    await ok(own, 'settrans', '/f', 'npm:lessen b | ./less.mjs depth=2 | memory')
+    assert.is(await ok(own, 'cat', '/f/a'), 'hello', 'the brick went on')
+    // the lines of namespace make it again
+    const lines = await attached(own, (root) => read(root, 'namespace'))
+    assert.match(lines, /^settrans -a \/f npm:lessen b \| \.\/less\.mjs depth=2 \| memory$/m)
+    for (const line of lines.trim().split('\n')) await attached(own, async (root) => { await using ctl = await (await root.walk('ctl')).open(O.WRONLY); await ctl.write(Buffer.from(line), 0) })
+    assert.is(await ok(own, 'cat', '/f/a'), 'hello')
+
+    for (const [stack, err] of [
+      ['npm:nobody-has-this | memory', /^ninefold: settrans: npm:nobody-has-this: no such package is found from \S+\/outside\. Run there: npm install nobody-has-this\. See: .*\n$/],
+      ['./no.mjs | memory', /^ninefold: settrans: \.\/no\.mjs: there is no file \S+\/outside\/no\.mjs/],
+      ['./less.mjs dpeth=2 | memory', /^ninefold: settrans: less: no option "dpeth"\. Did you mean "depth"\?/],
+    ] as const) assert.match((await cli(own, ['settrans', '/f', stack])).err, err)
+    assert.is(await ok(own, 'cat', '/f/a'), 'hello')
+
+    // a record is whoever's the node is: none may run code
+    await ok(own, 'mkdir', '/d')
+    for (const stack of ['./less.mjs', 'npm:lessen', `${dir}/less.mjs`]) {
+      const refused = await cli(own, ['settrans', '-p', '/d', stack])
+      assert.is(refused.code, 1)
+      assert.is(refused.err, `ninefold: settrans: ${stack} is from outside, and would run code: no record on a node may start it. The server's owner mounts it with settrans -a\n`)
+    }
+
+    // a config allows by lines of its own
+    const write = (translators: string, stack: string) => writeFileSync(config, `${translators}namespace:\n  /: memory\n  /f: ${stack}\n`)
+    write('', 'npm:lessen b | ./less.mjs depth=2 | memory')
+    const { code, err } = await cli(own, ['reload', config])
+    assert.is(code, 1)
+    assert.match(err, /n\.yaml:3:7: \/f: npm:lessen: is not of those that the server's owner allows, since it would run code\. In a config, allow it by: translators: \[npm:lessen\]/)
+    write('translators: [npm:lessen, ./*.mjs]\n', 'npm:lessen b | ./less.mjs depth=2 | memory')
+    assert.is(await ok(own, 'reload', config), 'kept /\nkept /f\n')
+    write('translators: [npm:lessen, ./*.mjs]\n', 'npm:lessen q | ./less.mjs depth=2 | memory')
+    assert.is(await ok(own, 'reload', config), 'kept /\nchanged /f\n')
+    write('translators: [./*.mjs]\n', './less.mjs depth=2 | memory')
+    assert.is(await ok(own, 'reload', config), 'kept /\nreplaced /f\n')
+    assert.is(await ok(own, 'cat', '/f/b'), 'hello')
+    assert.match(await ok(own, 'showtrans'), /^\/n /m, 'what was set by hand stays')
+  } finally { process.kill(own.process.pid!, 'SIGTERM') }
+  assert.is(await own.ended, 0)
+})
+/** A server in a folder with a file and a package, each a layer that hides names, and takes another prefix while it runs. */
+async function outsiders(dir: string): Promise<Running> {
+  const layer = (name: string) => `
+    import { errno } from 'ninep'
+    import { ForwardNode, ForwardTranslator } from 'ninefold/translators/forward'
+    import { int, text, translator } from 'ninefold/translators/options'
+    export default translator({
+      name: '${name}', about: 'Less.', children: 1, concurrent: true,
+      options: { prefix: text({ about: 'p', default: '.', positional: true, live: true }), depth: int({ about: 'd', max: 9, default: 1 }) },
+      start: ({ prefix }, [child]) => {
+        const layer = { prefix }
+        return Object.assign(new ForwardTranslator('${name}', child, (root) => new Less(root, layer)), { reconfigure: ({ prefix }) => { layer.prefix = prefix; return true } })
+      },
+    })
+    class Less extends ForwardNode {
+      wrap(child) { return new Less(child, this.layer) }
+      seen(name, code) { if (name.startsWith(this.layer.prefix)) throw errno(code, 'hide', name); return name }
+      walk(name) { return super.walk(this.seen(name, 'ENOENT')) }
+      create(name, ...rest) { return super.create(this.seen(name, 'EPERM'), ...rest) }
+    }`
+  const modules = join(dir, 'node_modules')
+  mkdirSync(join(modules, 'lessen'), { recursive: true })
+  for (const [name, target] of [['ninefold', '.'], ['ninep', 'protocol']] as const) symlinkSync(join(resolve(bin, '../..'), target), join(modules, name))
+  writeFileSync(join(modules, 'lessen/package.json'), '{ "name": "lessen", "version": "1.0.0", "type": "module", "exports": "./index.js" }')
+  writeFileSync(join(modules, 'lessen/index.js'), layer('lessen'))
+  writeFileSync(join(dir, 'less.mjs'), layer('less'))
+  return serving('outside', '--at', '/=memory')
+}
 
 test('words are quoted and read back', () => {
   for (const word of ['a', '', 'a b', "it's", '"', `a'b"c d`, 'new\nline', 'key=va lue', '\\', '#']) {
