@@ -8,14 +8,16 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { connect, O } from 'ninep'
+import type { File } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 
+interface Packed { readonly filename: string; readonly files: { path: string }[] }
 const root = resolve(fileURLToPath(import.meta.url), '../../..'), example = join(root, 'examples/own-translator')
 const folder = mkdtempSync(join(tmpdir(), 'ninefold-own-')), home = join(folder, 'home'), bin = join(home, 'node_modules/.bin/ninefold')
 const npm = (cwd: string, ...words: string[]) => execFileSync('npm', [...words, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { cwd, encoding: 'utf8' })
-const pack = (cwd: string) => (JSON.parse(npm(cwd, 'pack', '--json', '--pack-destination', folder)) as [{ filename: string; files: { path: string }[] }])[0]
-const [ninefold, ninep, hide] = [pack(root), pack(join(root, 'protocol')), pack(example)]
+const [ninefold, ninep, hide] = JSON.parse(npm(root, 'pack', '.', './protocol', './examples/own-translator', '--json', '--pack-destination', folder)) as [Packed, Packed, Packed]
 const tarballs = [ninefold, ninep].map(({ filename }) => join(folder, filename))
 mkdirSync(home)
 writeFileSync(join(home, 'package.json'), '{ "private": true, "type": "module" }')
@@ -24,15 +26,38 @@ npm(home, 'install', '--offline', ...tarballs, join(folder, hide.filename))
 const test = suite('own')
 test.after(() => rmSync(folder, { recursive: true, force: true }))
 
+/** What is done with a served tree: by the program that was installed, or, a process less each time, by the client. */
+interface Tree { ls(): Promise<string>; cat(path: string): Promise<string>; put(path: string, text: string): Promise<unknown> }
+const byProgram = (url: string): Tree => {
+  const run = async (...words: string[]) => spawnSync(bin, [...words, '--server', url], { encoding: 'utf8', input: words[0] === 'put' ? 'Hurd\n' : '' }).stdout
+  return { ls: () => run('ls', '-a', '/'), cat: (path) => run('cat', path), put: (path) => run('put', '-', path) }
+}
+const byClient = (root: File): Tree => ({
+  async ls() {
+    const names: string[] = []
+    for await (const { name } of root.readdir()) names.push(`${name}\n`)
+    return names.sort().join('')
+  },
+  async cat(path) {
+    await using file = await (await root.walk(...path.split('/').filter(Boolean))).open()
+    return Buffer.from(await file.read(0, 4096)).toString()
+  },
+  async put(path, text) {
+    const names = path.split('/').filter(Boolean)
+    await using file = await (await root.walk(...names.slice(0, -1))).create(names.at(-1)!, O.RDWR, 0o644)
+    await file.write(Buffer.from(text), 0)
+  },
+})
 /** Runs it while a server of these words serves from a folder; it must end well after. */
-async function served(cwd: string, words: readonly string[], run: (ninefold: (...words: string[]) => { stdout: string; stderr: string }) => void, program = bin): Promise<void> {
+async function served(cwd: string, words: readonly string[], run: (tree: Tree) => Promise<void>, { program = bin, tool = false } = {}): Promise<void> {
   const url = `unix:${join(folder, 's.sock')}`
   const server = spawn(program, words.map((word) => word === 'URL' ? url : word), { cwd, stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(server, 'close')
   try {
     const first = await Promise.race([once(createInterface(server.stdout), 'line'), ended])
     assert.type(first[0], 'string', 'it did not start')
-    run((...words) => spawnSync(bin, [...words, '--server', url], { encoding: 'utf8', input: 'Hurd\n' }))
+    await using client = await connect(url)
+    await run(tool ? byProgram(url) : byClient(await client.attach()))
   } finally { server.kill('SIGTERM') }
   assert.is((await ended)[0], 0)
 }
@@ -59,20 +84,20 @@ test('the example: at most 40 lines, which keep all promises by its own test, se
   assert.match(stdout, /Total: +30\d\n +Passed: +30\d\n/)
   mkdirSync(join(own, 'd'))
   for (const name of ['.dot', '_line', 'seen']) writeFileSync(join(own, 'd', name), name)
-  const sees = (words: string[], names: string, program?: string) => served(own, words, (ninefold) => {
-    assert.is(ninefold('ls', '-a', '/').stdout, names)
-    assert.is(ninefold('cat', '/seen').stdout, 'seen')
-  }, program)
-  await sees(serve('/=npm:ninefold-hide prefix=_ | posix ./d'), '.dot\nseen\n')
-  await sees(serve('/=./hide.js | posix ./d'), '_line\nseen\n', join(root, 'bin/ninefold'))        // whose ninefold is another copy
+  const sees = (words: string[], names: string, how: { program?: string; tool?: boolean } = {}) => served(own, words, async (tree) => {
+    assert.is(await tree.ls(), names)
+    assert.is(await tree.cat('/seen'), 'seen')
+  }, how)
+  await sees(serve('/=npm:ninefold-hide prefix=_ | posix ./d'), '.dot\nseen\n', { tool: true })
+  await sees(serve('/=./hide.js | posix ./d'), '_line\nseen\n', { program: join(root, 'bin/ninefold') })    // whose ninefold is another copy
   writeFileSync(join(own, 'n.yaml'), `translators: npm:ninefold-*\nlisten: unix:${join(folder, 's.sock')}\nnamespace: { /: [npm:ninefold-hide: _, posix: ./d] }\n`)
   await sees(['serve', 'n.yaml', '--log', 'error'], '.dot\nseen\n')
-  await sees(['serve.js', './d', 'URL'], '_line\nseen\n', process.execPath)
+  await sees(['serve.js', './d', 'URL'], '_line\nseen\n', { program: process.execPath })
 })
 
 for (const [kind, flags, at, works] of [
-  ['layer', [], '/=./a-b.js | memory', (ninefold: (...words: string[]) => { stdout: string }) => { ninefold('put', '-', '/note'); assert.is(ninefold('cat', '/note').stdout, 'Hurd\n') }],
-  ['brick', ['--brick'], '/=./a-b.js Hurd', (ninefold: (...words: string[]) => { stdout: string }) => { assert.is(ninefold('cat', '/').stdout, 'Hello, Hurd!\n') }],
+  ['layer', [], '/=./a-b.js | memory', async (tree: Tree) => { await tree.put('/note', 'Hurd\n'); assert.is(await tree.cat('/note'), 'Hurd\n') }],
+  ['brick', ['--brick'], '/=./a-b.js Hurd', async (tree: Tree) => { assert.is(await tree.cat('/'), 'Hello, Hurd!\n') }],
 ] as const) {
   test(`create-translator makes a ${kind} that keeps its test, is what its types say, and is served`, async () => {
     const dir = join(folder, kind), make = () => spawnSync(bin, ['create-translator', 'a-b', '--dir', dir, ...flags], { cwd: folder, encoding: 'utf8' })
@@ -133,8 +158,8 @@ test("the README's chapter, step by step", async () => {
   sh(shout, `${install.replace(sources, tarballs.join(' '))} --offline --ignore-scripts`)                       // what a checkout is packed to
   sh(shout, check)
   const [, at] = /^npx ninefold serve --at '(.*)'$/.exec(last)!
-  const own = (path: string) => (ninefold: (...words: string[]) => { stdout: string }) => { ninefold('put', '-', path); assert.is(ninefold('cat', path).stdout, 'Hurd\n') }
-  await served(shout, serve(at!), own('/note'))
+  const own = (path: string) => async (tree: Tree) => { await tree.put(path, 'Hurd\n'); assert.is(await tree.cat(path), 'Hurd\n') }
+  await served(shout, serve(at!), own('/note'), { tool: true })
   const configs = [...chapter.matchAll(/```yaml\n([^]*?)```/g)].map((match) => match[1]!)
   assert.is(configs.length, 2)
   for (const config of configs) {
