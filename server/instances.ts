@@ -16,6 +16,8 @@ import type { Stack } from './stack.ts'
 /** A running translator, held by all that stand over it: it closes when the last of them has let go. */
 export class Instance {
   #held = 0
+  /** Nobody holds it any more: it closes, or has. */
+  ended = false
   /** As it is called: ordered, where it does not order its calls itself. */
   readonly face: Translator
   constructor(
@@ -40,7 +42,8 @@ export class Instance {
   }
   /** Closes it if nobody holds it. */
   async letGo(): Promise<void> {
-    if (this.#held > 0) return
+    if (this.#held > 0 || this.ended) return
+    this.ended = true
     try { await this.translator.close() } finally { this.onEnd(this) }
   }
   /** Itself and all below. */
@@ -101,12 +104,12 @@ export class Instances {
   holder(what: string): Instance | undefined { return this.#holders.get(what) }
 
   /**
-   * How a stack could come to stand at a path, where `old` may be reused. Each instance is called after its place ('/vault: crypt')
+   * How a stack could come to stand at a path, where what runs of `old` may be reused. Each instance is called after its place ('/vault: crypt')
    * and has a folder of its own below the state folder, named by path and translator, with a number from the second on: so
    * that a layer more or less above does not part it from what it kept. passing: who owns what it makes up, where it has no path to be found by again.
    */
   plan(path: string, stack: Stack, old: Instance | null, passing?: Env['owner']): Plan {
-    const unused = new Set(old?.all()), seen = new Map<string, number>()
+    const unused = new Set([...old?.all() ?? []].filter(({ ended }) => !ended)), seen = new Map<string, number>()
     const match = (stack: Stack, position: string): Plan => {
       const { factory: { definition }, options } = stack, { name } = definition
       const count = (seen.get(name) ?? 0) + 1

@@ -248,6 +248,8 @@ export class Mounts {
     }
     const leave = [...swaps.keys()].flatMap((path) => this.#entries.get(path) ?? [])
     const held = this.#conflicts(plans, leave)
+    // what goes on must not end with what has to end before
+    const kept = held.size === 0 ? [] : [...plans.values()].flatMap((plan) => [...allOf(plan)].flatMap(({ reuse }) => reuse?.lease() ?? []))
     this.#starting = fresh
     let back: (() => Promise<void>) | undefined, reopen = () => {}
     try {
@@ -280,6 +282,7 @@ export class Mounts {
     } finally {
       this.#starting = []
       reopen()
+      for (const lease of kept) try { await lease.close() } catch (err) { this.log.warn({ err }, 'a translator did not close well') }
     }
     for (const [path, entry] of swaps) {
       const before = this.#entries.get(path)
@@ -366,7 +369,7 @@ export class Mounts {
     for (const { mount: { path }, top } of entries) {
       if (!this.#entries.has(path)) continue
       let entry: Entry | null = null
-      try { entry = this.#entry(path, await this.#started(this.instances.plan(path, top.stack, null), TIMEOUT), true) } catch (err) { this.log.error({ translator: path, err }, 'what stood there before could not be started again') }
+      try { entry = this.#entry(path, await this.#started(this.instances.plan(path, top.stack, top), TIMEOUT), true) } catch (err) { this.log.error({ translator: path, err }, 'what stood there before could not be started again') }
       (await this.namespace.prepare(new Map([[path, entry?.mount ?? null]]))).commit()
       if (entry) this.#entries.set(path, entry)
       else this.#entries.delete(path)

@@ -411,8 +411,38 @@ test('translators from outside: the owner sets, changes and exchanges them; a co
   } finally { process.kill(own.process.pid!, 'SIGTERM') }
   assert.is(await own.ended, 0)
 })
+test('what only one may have is refused with who has it, takes other options over, or is waited for', async () => {
+  const own = await outsiders(at('outside2'), 'outside2')
+  try {
+    await ok(own, 'settrans', '/o', './one.mjs a | memory')
+    assert.is((await cli(own, ['settrans', '/p', 'npm:lessen | ./one.mjs a | memory'])).err, 'ninefold: settrans: /p: one: one:a is in use by /o: one\n')
+    const client = await connect(own.url), root = await client.attach({}), inside = await (await root.walk('o')).create('f', O.RDWR, 0o644)
+    await inside.write(Buffer.from('kept'), 0)
+    // in use, and it goes on
+    await ok(own, 'settrans', '/o', './one.mjs a size=2 | memory')
+    assert.is(await ok(own, 'showtrans', '/o'), './one.mjs a size=2 | memory\n')
+    await ok(own, 'settrans', '/o', 'npm:lessen | ./one.mjs a size=3 | memory')
+    assert.is(Buffer.from(await inside.read(0, 9)).toString(), 'kept')
+    assert.match(await ok(own, 'showtrans', '-s'), /^\/o +\d+ +leaving +\S+ +[12] +\.\/one\.mjs a size=3 \| memory$/m)
+    // another instance: in vain, and then in time
+    const other = './one.mjs a kind=1 | memory', refused = await cli(own, ['settrans', '--timeout=0.1', '/o', other])
+    assert.match(refused.err, /^ninefold: settrans: \/o: [12] fids? (is|are) in it, of uid \d+\n$/)
+    assert.is(refused.code, 1)
+    let done = false
+    const waits = attached(own, async (ctl) => { await using verb = await (await ctl.walk('ctl')).open(O.WRONLY); await verb.write(Buffer.from(`settrans --timeout=60 /o ${other}`), 0) }).finally(() => { done = true })
+    await new Promise((later) => setTimeout(later, 100))
+    assert.is(done, false)
+    assert.is(Buffer.from(await inside.read(0, 9)).toString(), 'kept')
+    await client.close()
+    await waits
+    assert.is(await ok(own, 'showtrans', '-s').then((text) => /leaving/.test(text)), false)
+    assert.is(await ok(own, 'showtrans', '/o'), `${other}\n`)
+    assert.is(await ok(own, 'cat', '/o/f'), 'kept', 'what is beside it goes on')
+  } finally { process.kill(own.process.pid!, 'SIGTERM') }
+  assert.is(await own.ended, 0)
+})
 /** A server in a folder with a file and a package, each a layer that hides names, and takes another prefix while it runs. */
-async function outsiders(dir: string): Promise<Running> {
+async function outsiders(dir: string, name = 'outside'): Promise<Running> {
   const layer = (name: string) => `
     import { errno } from 'ninep'
     import { ForwardNode, ForwardTranslator } from 'ninefold/translators/forward'
@@ -437,7 +467,15 @@ async function outsiders(dir: string): Promise<Running> {
   writeFileSync(join(modules, 'lessen/package.json'), '{ "name": "lessen", "version": "1.0.0", "type": "module", "exports": "./index.js" }')
   writeFileSync(join(modules, 'lessen/index.js'), layer('lessen'))
   writeFileSync(join(dir, 'less.mjs'), layer('less'))
-  return serving('outside', '--at', '/=memory')
+  writeFileSync(join(dir, 'one.mjs'), `
+    import { ForwardTranslator } from 'ninefold/translators/forward'
+    import { int, text, translator } from 'ninefold/translators/options'
+    export default translator({
+      name: 'one', about: 'One of a kind.', children: 1, concurrent: true, exclusive: ({ id }) => ['one:' + id],
+      options: { id: text({ about: 'i', positional: true }), size: int({ about: 's', default: 1, live: true }), kind: int({ about: 'k', default: 0 }) },
+      start: (_, [child]) => Object.assign(new ForwardTranslator('one', child, (root) => root), { reconfigure: () => true }),
+    })`)
+  return serving(name, '--at', '/=memory')
 }
 
 test('words are quoted and read back', () => {

@@ -438,6 +438,24 @@ exclusive('where the new one does not start, the old one is started again', () =
   assert.is(mounts.state('/v').stack, 'vault a')
   assert.is((await raw.walk(0, 1, 'v')).qids.length, 1)
 }))
+exclusive('what is beside it in the stack goes on through the wait, and where the new one does not start', () => serving({ '/': 'memory', '/v': 'union (memory, vault a)' }, async ({ mounts }, raw) => {
+  await raw.walk(0, 1, 'v')
+  await raw.create(1, 2, 'f', 'text')
+  await raw.clunk(1, 2)
+  const kept = async () => {
+    await raw.walk(0, 3, 'v', 'f')
+    await raw.open(3)
+    assert.is(await raw.read(3), 'text')
+    await raw.clunk(3)
+  }
+  assert.equal((await mounts.set('/v', stack('union (memory, vault a kind=2)'))).replaced, ['/v'])
+  assert.equal(seen, ['start a', 'close a', 'start a'])
+  await kept()
+  assert.match((await refusal(mounts.set('/v', stack('union (memory, vault a kind=3 fail=sorry)')))).message, /sorry/)
+  assert.equal(seen, ['start a', 'close a', 'start a', 'close a', 'start a'])
+  assert.is(mounts.state('/v').stack, 'union (memory, vault a kind=2)')
+  await kept()
+}))
 exclusive('by force, who is in it is cut off', () => serving({ '/': 'memory', '/v': 'vault a' }, async ({ mounts }, raw) => {
   await raw.walk(0, 1, 'v')
   await raw.create(1, 2, 'f', 'text')
