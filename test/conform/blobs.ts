@@ -10,8 +10,10 @@ import { codes, fails, noise, outcome, same, text } from './tools.ts'
 export interface BlobOptions {
   /** Ends an instance as a crash would (it is not closed after), and starts it anew over what it stored. */
   readonly crash?: (translator: Translator) => Awaitable<Translator>
+  /** Bytes of the largest blob and record, where that is less than 64 MiB and 1 MiB: a layer adds to what the child stores. */
+  readonly largest?: { readonly blob: number; readonly record: number }
 }
-interface World { readonly blobs: Blobs; crash(): Promise<Blobs> }
+interface World { readonly blobs: Blobs; readonly largest: Required<BlobOptions>['largest']; crash(): Promise<Blobs> }
 
 const newId = (): BlobId => new Uint8Array(randomBytes(16))
 /** An id with this first and this last byte. */
@@ -103,13 +105,13 @@ const promises: Readonly<Record<string, (world: World) => Promise<void>>> = {
     for (const [i, name] of ids.entries()) await blobs.put(name, [text(String(i))])
     for (const [i, name] of ids.entries()) same(await got(blobs, name), text(String(i)))
   },
-  'a blob of 64 MiB is kept, and one byte more is EFBIG': async ({ blobs }) => {
-    const MiB = 2 ** 20, block = noise(MiB), name = newId(), large = newId()
-    await blobs.put(name, Array<Uint8Array>(64).fill(block))
-    same(await got(blobs, name, 63 * MiB + 10, MiB), block.subarray(10), 'the last MiB')
-    await fails('EFBIG', () => blobs.put(large, [...Array<Uint8Array>(64).fill(block), text('x')]))
+  'the largest blob (64 MiB) is kept, and one byte more is EFBIG': async ({ blobs, largest: { blob } }) => {
+    const MiB = 2 ** 20, block = noise(MiB), name = newId(), large = newId(), parts = [...Array<Uint8Array>(63).fill(block), block.subarray(0, blob - 63 * MiB)]
+    await blobs.put(name, parts)
+    same(await got(blobs, name, 63 * MiB + 10, MiB), parts[63]!.subarray(10), 'the last MiB')
+    await fails('EFBIG', () => blobs.put(large, [...parts, text('x')]))
     await fails('ENOENT', () => blobs.get(large, new Uint8Array(1), 0))
-    assert.equal(await all(blobs), [{ id: hex(name), size: 64 * MiB }])
+    assert.equal(await all(blobs), [{ id: hex(name), size: blob }])
   },
   'what was dropped is gone, and what is absent is dropped with no error': async ({ blobs }) => {
     for (let i = 0; i < 5; i++) await blobs.put(id(i), [text('x')])
@@ -197,8 +199,8 @@ const promises: Readonly<Record<string, (world: World) => Promise<void>>> = {
     }
     assert.equal(await blobs.listRecords(''), ['name'])
   },
-  'a record holds up to a MiB, and one byte more is EFBIG': async ({ blobs }) => {
-    const bytes = noise(2 ** 20)
+  'a record holds up to a MiB, and one byte more is EFBIG': async ({ blobs, largest: { record } }) => {
+    const bytes = noise(record)
     await blobs.putRecord('big', bytes)
     same(await blobs.getRecord('big'), bytes)
     await fails('EFBIG', () => blobs.putRecord('bigger', new Uint8Array(2 ** 20 + 1)))
@@ -331,7 +333,7 @@ export function conformBlobs(name: string, make: () => Awaitable<Translator>, op
       let translator = await make()
       try {
         await check({
-          blobs: await blobsFace(translator),
+          blobs: await blobsFace(translator), largest: { blob: 64 * 2 ** 20, record: 2 ** 20, ...options.largest },
           async crash() {
             translator = await options.crash!(translator)
             return blobsFace(translator)

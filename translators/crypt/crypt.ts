@@ -1,0 +1,43 @@
+// Encryption over any child. What it keeps from whom: THREATS.md. What it stores: FORMAT.md. Over a child's blobs for the trees above
+// (blobs.ts), or over its files and directories (node.ts).
+
+import { errno } from 'ninep'
+import { blobsFace } from '../blobs.ts'
+import { unlock } from '../keys.ts'
+import type { VolumeKey } from '../keys.ts'
+import { BadOption, path, text, translator } from '../options.ts'
+import type { Log } from '../options.ts'
+import type { Awaitable, Blobs, Node, SnapshotInfo, Translator } from '../translator.ts'
+import { SealedBlobs } from './blobs.ts'
+
+export const crypt = translator({
+  name: 'crypt',
+  about: 'Encrypt and authenticate contents, names, attributes, or the blobs of a tree, by the key of a key file.',
+  children: 1,
+  options: {
+    'key-file': path({ about: 'made by `ninefold key new`', positional: true, reserved: true }),
+    unlock: text({ about: 'where what opens it comes from: file:PATH, env:NAME, command:LINE', default: 'env:NINEFOLD_KEY', reserved: true }),
+  },
+  async start(options, [child], env) {
+    try { return new Crypt(child, await unlock(options['key-file'], options.unlock), env.log) } catch (e) {
+      throw e instanceof Error && e.name === 'KeyError' ? new BadOption(`crypt: ${e.message}`) : e
+    }
+  },
+})
+
+class Crypt implements Translator {
+  readonly name = 'crypt'
+  #blobs: SealedBlobs | undefined
+  constructor(private readonly child: Translator, private readonly key: VolumeKey, private readonly log: Log) {}
+  attach(): Awaitable<Node> { throw errno('EOPNOTSUPP', 'attach') }
+  blobs(): Blobs { return this.#blobs ??= new SealedBlobs(() => blobsFace(this.child), this.key, this.log) }
+  sync(): Awaitable<void> { return this.child.sync() }
+  async *snapshots(): AsyncIterable<SnapshotInfo> { if (this.child.snapshots) yield* this.child.snapshots() }
+  async close(): Promise<void> {
+    try { await this.child.close() } finally {
+      this.#blobs?.close()
+      this.key.close()
+    }
+  }
+  async [Symbol.asyncDispose](): Promise<void> { await this.close() }
+}
