@@ -190,12 +190,12 @@ export class Passive {
       }))
       active.error = null
       active.failures = 0
-      this.log.info({ translator: name, stack: text }, 'a passive translator was started')
+      this.log.debug({ translator: under.mount.path, file: name, stack: text }, 'a passive translator was started')
     } catch (e) {
       active.error = e as Error
       this.#letGo(active)
       active.again = Date.now() + 1000 * Math.min(MOST, AGAIN * 2 ** active.failures++)
-      this.repeats.warn({ translator: name, err: e }, 'a passive translator did not start')
+      this.repeats.warn({ translator: under.mount.path, file: name, err: e }, 'a passive translator did not start')
       const factory = failing(under, e as Error)
       this.#stand(active, await this.#started('passive', { factory, options: {}, children: [] }))
     }

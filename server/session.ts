@@ -380,7 +380,7 @@ export class Session implements Receiver {
     fid.drop()
     try { yield* get(this.#closed(fid)) } finally {
       try { yield* removal(this.shared.namespace, attach, file, dir, name) } catch (err) {
-        this.shared.log.warn({ session: this.name, file: name, err }, 'a file that was to be removed when it is closed is still there')
+        this.shared.repeats.warn({ session: this.name, file: name, err }, 'a file that was to be removed when it is closed is still there')
       } finally {
         attach.root.release()
         dir?.release()

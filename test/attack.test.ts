@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { File, NOFID, NONUNAME, direntsOf, putDirent } from 'ninep'
+import { File, NOFID, NONUNAME, OPEN, direntsOf, errno, putDirent } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ForwardHandle, ForwardNode, ForwardTranslator } from '../translators/forward.ts'
@@ -20,6 +20,8 @@ import { attachRules } from '../server/users.ts'
 import type { Call, DirSink, Handle, Node, Translator } from '../translators/translator.ts'
 import { skipping } from './needs.ts'
 import { fails, talk } from './scripted.ts'
+import { setXattr } from './wire/cases/common.ts'
+import { Plan9 } from './wire/plan9/client.ts'
 import { Raw, frame, within } from './wire/raw.ts'
 import { Control, slow } from './wire/slow.ts'
 import { Kept, brick } from './wire/stand.ts'
@@ -350,6 +352,48 @@ test('what a server calls its files is neither run by a shell nor obeyed by a te
     progress.end()
   } finally { process.stderr.write = write }
   assert.match(said.join(''), '/x\\033]0;y\\007')
+})
+
+/** Moves files, not back, and changes nothing else of them. */
+class OneWay extends ForwardNode<object> {
+  protected override wrap(child: Node) { return new OneWay(child, this.layer) }
+  override setattr(): never { throw errno('EIO', 'setattr') }
+  override renameat(name: string, dir: Node, newName: string) {
+    if (name.startsWith('new')) throw errno('EIO', 'renameat')
+    return super.renameat(name, dir, newName)
+  }
+}
+const oneWay = translator({
+  name: 'one-way', about: 'Move files, not back.', children: 1, options: {}, concurrent: true,
+  start: (_options, [child]) => new ForwardTranslator('one-way', child, (root) => new OneWay(root, {})),
+})
+test('failures that anybody can cause at will are told a few times each, and then counted', async () => {
+  const { server, url, log } = await stand(await oneWay({}, await brick('/')), { passive: { allow: ['posix'] } })
+  const raw = await Raw.versioned(url), old = await Plan9.versioned(url, '9P2000.u'), began = performance.now()
+  await raw.attach(0)
+  await old.attach(0)
+  for (let i = 0; i < 60; i++) {
+    await raw.file(0, `old-${i}`)
+    await old.walk(0, 1, `old-${i}`)
+    assert.is(await old.wstat(1, { name: `new-${i}`, mode: 0o600 }), 'EIO')
+    await old.clunk(1)
+    await old.create(0, 1, `closed-${i}`, 0o644, OPEN.RDWR | OPEN.RCLOSE)
+    await raw.ok('Tunlinkat', { dirfid: 0, name: `closed-${i}`, flags: 0 })
+    await old.clunk(1)
+    await raw.file(0, `passive-${i}`)
+    assert.is(await setXattr(raw, `passive-${i}`, 'user.translator', Buffer.from('posix /nowhere')), 'ok')
+    await raw.walk(0, 1, `passive-${i}`)
+    await raw.clunk(1)
+  }
+  const few = 10 * Math.ceil((performance.now() - began) / 5000 + 1)
+  for (const says of ['has the new name still', 'is still there', 'a passive translator did not start']) {
+    const told = log.warnings.filter(({ message }) => message.endsWith(says)).length
+    assert.ok(told >= 10 && (told <= few || few >= 60), `${says}: ${told} times`)
+  }
+  await raw.end()
+  await old.end()
+  await server.stop()
+  assert.equal(log.bugs, [])
 })
 
 test.run()

@@ -79,7 +79,7 @@ function* move({ shared: { namespace } }: Session, unix: boolean, fid: Fid, file
 }
 function* moveBack(session: Session, unix: boolean, fid: Fid, file: File, dir: File, newName: string, name: string): Steps<void> {
   try { yield* move(session, unix, fid, file, dir, newName, name) } catch (err) {
-    session.shared.log.warn({ session: session.name, file: newName, err }, 'a file was renamed, could not be changed otherwise, and has the new name still')
+    session.shared.repeats.warn({ session: session.name, file: newName, err }, 'a file was renamed, could not be changed otherwise, and has the new name still')
   }
 }
 
