@@ -5,7 +5,7 @@
 // Two mounts never share an instance, though their stacks be equal: `memory` at two paths is two file systems, and a
 // directory that a client saw under two names with one number would be taken for one that was moved.
 
-import { errno } from 'ninep'
+import { errno, isErrno } from 'ninep'
 import { meterOf } from '../translators/meter.ts'
 import type { Meter, Meters } from '../translators/meter.ts'
 import { describe, parseOptions } from '../translators/options.ts'
@@ -17,7 +17,7 @@ import { ends } from './ends.ts'
 import type { Identity } from './identity.ts'
 import type { Limits } from './limits.ts'
 import { Namespace, split } from './namespace.ts'
-import type { Mount } from './namespace.ts'
+import type { File, Mount } from './namespace.ts'
 import type { User } from './permission.ts'
 import { Passive, defaultRules } from './passive.ts'
 import type { PassiveRules, PassiveState } from './passive.ts'
@@ -182,13 +182,17 @@ export class Mounts {
 
   /** Records a stack on the node at a path, that the first walk onto it starts, or with null takes the record off. Errors are those of setxattr: see Passive. ENOENT */
   async record(path: string, stack: string | null): Promise<void> {
-    const file = await this.namespace.find(path), owner: User = { uid: 0, gid: 0, groups: new Set() }
+    const file = await this.#node(path), owner: User = { uid: 0, gid: 0, groups: new Set() }
     try { await (stack === null ? this.passive.remove(file, owner) : this.passive.write(file, owner, Buffer.from(stack), 0, normalized(path))) } finally { file.release() }
   }
   /** The record of the node at a path, and how it fares; undefined where there is none. ENOENT */
   async recorded(path: string): Promise<PassiveState | undefined> {
-    const file = await this.namespace.find(path)
+    const file = await this.#node(path)
     try { return await this.passive.state(file) } finally { file.release() }
+  }
+
+  async #node(path: string): Promise<File> {
+    try { return await this.namespace.find(path) } catch (e) { throw isErrno(e, 'ENOENT') ? errno('ENOENT', `${path}: there is no file that could have a record`) : e }
   }
 
   /** All that is mounted, and what is leaving. */

@@ -394,15 +394,18 @@ export class Namespace {
     return parent ? this.#at(parent) : from.retain()
   }
   #within({ mount }: File, node: Awaitable<Node>): Awaitable<File> { return node instanceof Promise ? node.then((node) => mount.adopt(node)) : mount.adopt(node) }
-  /** The file of a path, retained, whatever stands over it: not the root of its passive translator. ENOENT ENOTDIR */
-  async find(path: string): Promise<File> {
+  /**
+   * The node of a path, retained, that a record lies on: what a mount or a passive translator stands over, and not its root. through: passive translators on the way are
+   * started and entered, else what they stand over is looked at. ENOENT ENOTDIR
+   */
+  async find(path: string, through = true): Promise<File> {
     let file = await this.root.enter()
     const names = split(path)
     for (const [i, name] of names.entries()) {
       try {
         if (!file.isDirectory) throw errno('ENOTDIR', path)
-        const over = file.place?.children.get(name)
-        const next = await (over ? over.enter() : i === names.length - 1 ? this.#within(file, file.node.walk(name)) : this.step(file, name))
+        const over = file.place?.children.get(name), last = i === names.length - 1
+        const next = await (over && !last ? over.enter() : last || !through ? this.#within(file, file.node.walk(name)) : this.step(file, name))
         file.release()
         file = next
       } catch (e) {

@@ -89,6 +89,17 @@ export class Active {
   constructor(readonly under: File, readonly dir: File | null, readonly name: string) {}
 }
 
+/** A record, for who looks at all of them. */
+export interface Recorded {
+  /** Where it is: undefined where it has been moved since it was set, or was not known then. */
+  readonly path: string | undefined
+  /** What it is, by which it is known all the same. */
+  readonly volume: string
+  readonly number: bigint
+  readonly owner: number
+  /** Undefined: the node can't be had by the path. */
+  readonly state: PassiveState | undefined
+}
 /** How a passive translator is, as `showtrans -s` tells of it. */
 export interface PassiveState {
   /** As it was recorded. */
@@ -389,6 +400,29 @@ export class Passive {
     }
     const state = !active ? 'stopped' : active.error ? 'failed' : active.mount ? 'running' : 'starting'
     return { stack, state, fids: active?.mount ? [...active.mount.fids()].length : 0, ...(active?.error ? { error: active.error.message } : {}) }
+  }
+
+  /** All that are recorded. Starts none of them. */
+  async *list(): AsyncGenerator<Recorded> {
+    for (const [volume, nodes] of this.#nodes) {
+      for (const [number, { owner, path }] of nodes) {
+        const is = ({ node }: File) => node.qid.path === number && node.volume.label === volume
+        const there = await this.#at(path, is), file = there ?? [...this.#active].find(({ under }) => is(under))?.under.retain()
+        let state: PassiveState | undefined
+        try { state = file && await this.state(file) } catch (e) { if (!isErrno(e)) throw e } finally { file?.release() }
+        yield { path: there && path, volume, number, owner, state }
+      }
+    }
+  }
+  /** What is at a path, retained, if it is that. */
+  async #at(path: string, is: (file: File) => boolean): Promise<File | undefined> {
+    if (path === '') return undefined
+    try {
+      const file = await this.namespace.find(path, false)
+      if (is(file)) return file
+      file.release()
+    } catch (e) { if (!isErrno(e)) throw e }
+    return undefined
   }
 
   async #owned(file: File, { uid }: User, op: string): Promise<{ under: File; owner: number }> {

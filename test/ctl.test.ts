@@ -96,7 +96,7 @@ test.after(() => {
 })
 
 for (const dialect of ['9P2000.L', '9P2000.u', '9P2000'] as const) test(`the tree in ${dialect}`, () => attached(server, async (root) => {
-  assert.equal(await names(await root.clone()), ['ctl', 'events', 'namespace', 'translators', 'connections'])
+  assert.equal(await names(await root.clone()), ['ctl', 'events', 'namespace', 'passive', 'translators', 'connections'])
   assert.equal(await names(await root.walk('translators', '2')), ['stack', 'options', 'stats', 'state', 'log'])
   assert.is(await read(root, 'namespace'), 'settrans -a / memory\nsettrans -a /r rot13 shift=3 | memory\n')
   assert.is(await read(root, 'translators', '2', 'stack'), 'rot13 shift=3 | memory\n')
@@ -234,6 +234,87 @@ test('a record on a node is made, shown, crossed and taken off', async () => {
   assert.match(await ok(server, 'showtrans', '-s', '/p'), /\n\/p +0 +passive, (running|stopped) +\d+ +hello\n$/)
   await ok(server, 'settrans', '-p', '/p')
   assert.is((await cli(server, ['showtrans', '/p'])).err, 'ninefold: showtrans: /p: nothing is mounted there\n')
+})
+
+test('showtrans --passive lists all records, wherever they are; -s tells of one that failed', async () => {
+  mkdirSync(at('records'))
+  writeFileSync(at('records', 'records.yaml'), 'namespace: { /: memory, /m: memory }\npassive: { allow: [rot13, hello, posix] }\n')
+  const own = await serving('records', 'records.yaml')
+  assert.is(await ok(own, 'showtrans', '--passive'), '')
+  await ok(own, 'mkdir', '-p', '/d/e', '/m/x y', '/unknown')
+  for (const [path, stack] of [['/d/e', 'rot13 shift=3'], ['/m/x y', 'hello "a b"'], ['/d', 'rot13'], ['/unknown', 'posix /nowhere']]) await ok(own, 'settrans', '-p', path!, stack!)
+  await ok(own, 'ls', '/d')
+  await ok(own, 'xattr', 'set', '/m', 'user.x', 'y')
+  assert.is((await cli(own, ['ls', '/unknown'])).code, 1)
+  const uid = process.getuid!()
+  const shown = await ok(own, 'showtrans', '--passive')
+  assert.match(shown, new RegExp(`^PATH +STATE +UID +FIDS +STACK\n/d/e +stopped +${uid} +0 +rot13 shift=3\n/d +running +${uid} +0 +rot13\n/unknown +failed: \\S*ENOENT: /nowhere: .* +${uid} +0 +posix /nowhere\n/m/x y +stopped +${uid} +0 +hello "a b"\n$`.replace('\\S*ENOENT: /nowhere: .*', '.*/nowhere.*')))
+  assert.equal((JSON.parse(await ok(own, 'showtrans', '--passive', '--json', '/d')) as { path: string }[]).map(({ path }) => path), ['/d/e', '/d'])
+  assert.match(await ok(own, 'showtrans', '-s', '/unknown'), /\n\/unknown +0 +passive, failed: .*there is no such directory/)
+  assert.equal((JSON.parse(await ok(own, 'showtrans', '--json', '/unknown')) as { state: string }[])[0]!.state.slice(0, 16), 'passive, failed:')
+  const [, , number] = /^(\S+ +)(\d+) /m.exec(await ok(own, 'showtrans', '-s', '/').then((text) => text.split('\n')[1]!))!
+  assert.match(await ok(own, 'cat', '--aname', 'ctl', `/translators/${number}/log`), / warn \/: a passive translator did not start file="unknown" err=".*there is no such directory/)
+  // set by a client, who names no path; moved since
+  const client = await connect(own.url), root = await client.attach({})
+  await (await root.walk('d', 'e')).setxattr('user.translator', Buffer.from('rot13'))
+  assert.match(await ok(own, 'showtrans', '--passive', '/d/e'), /\n\/d\/e +stopped .* rot13\n$/)
+  await ok(own, 'mv', '/unknown', '/moved')
+  assert.match(await ok(own, 'showtrans', '--passive'), /^\(memory:\/: memory, [0-9a-f]+\) +(failed|lost)/m)
+  // many: more than one read, none of them long
+  for (let i = 0; i < 3000; i++) {
+    await using file = await root.create(`f-${i}`, O.RDWR, 0o644)
+    await file.setxattr('user.translator', Buffer.from(`hello "${'x'.repeat(50)}"`))
+  }
+  assert.is((JSON.parse(await ok(own, 'showtrans', '--passive', '--json')) as unknown[]).length, 3004)
+  await attached(own, async (root) => {
+    await using file = await (await root.walk('passive')).open(O.RDONLY)
+    const first = await file.read(0, 1000)
+    assert.is(first.length, 1000)
+    try { await file.read(500, 1000); assert.unreachable() } catch (e) { assert.ok(isErrno(e, 'ESPIPE'), String(e)) }
+    assert.is((await file.read(1000, 5000)).length, 5000)
+  })
+  await client.close()
+  own.process.kill('SIGTERM')
+  assert.is(await own.ended, 0)
+})
+
+test('-a -p mounts a stack and records it under that, both or neither; -g with a STACK waits for who is in the old one', async () => {
+  await ok(server, 'mkdir', '/both')
+  await ok(server, 'settrans', '-a', '-p', '/both', 'hello "one"')
+  assert.equal([await ok(server, 'showtrans', '/both'), await ok(server, 'cat', '/both')], ['hello one\nhello "one"\n', 'one'])
+  await ok(server, 'settrans', '-ap', '/both', 'hello "two"')
+  assert.equal([await ok(server, 'showtrans', '/both'), await ok(server, 'cat', '/both')], ['hello two\nhello "two"\n', 'two'])
+  // what can be recorded can't be mounted, and the other way round
+  for (const stack of ['rot13', 'memory']) assert.ok((await cli(server, ['settrans', '-a', '-p', '/both', stack])).code! > 0)
+  assert.is(await ok(server, 'showtrans', '/both'), 'hello two\nhello "two"\n')
+  assert.is((await cli(server, ['settrans', '-a', '-p', '/both'])).code, 2)
+  await ok(server, 'settrans', '-g', '/both')
+  assert.equal([await ok(server, 'showtrans', '/both'), await ok(server, 'cat', '/both')], ['hello "two"\n', 'two'], 'the record counts when the mount is gone')
+  await ok(server, 'settrans', '-p', '/both')
+  assert.match((await cli(server, ['settrans', '-p', '/not/there', 'hello'])).err, /^ninefold: settrans: \/not\/there: there is no file that could have a record\n$/)
+  // -g PATH STACK
+  await ok(server, 'settrans', '/old', 'hello one')
+  const client = await connect(server.url), inside = await (await client.attach({})).walk('old')
+  assert.match((await cli(server, ['settrans', '-g', '/old', 'hello', 'two'])).err, /^ninefold: settrans: \/old: fids in it: 1\. Wait for them/)
+  assert.is(await ok(server, 'cat', '/old'), 'one')
+  const waits = ok(server, 'settrans', '-g', '--timeout', '60', '/old', 'hello', 'two')
+  await inside.clunk()
+  await waits
+  assert.is(await ok(server, 'cat', '/old'), 'two')
+  await ok(server, 'settrans', '-g', '/old')
+  await client.close()
+})
+
+test('a log of each translator has its lines, the latest last', async () => {
+  await ok(server, 'settrans', '/logs', 'stats log=50ms | memory')
+  await ok(server, 'settrans', '/quiet', 'memory')
+  const { number } = (JSON.parse(await ok(server, 'showtrans', '--json', '/logs')) as { number: number }[])[0]!, quiet = (JSON.parse(await ok(server, 'showtrans', '--json', '/quiet')) as { number: number }[])[0]!
+  const log = () => ok(server, 'cat', '--aname', 'ctl', `/translators/${number}/log`)
+  await until(async () => { await ok(server, 'ls', '/logs'); return (await log()).trimEnd().split('\n').length >= 3 }, 'lines')
+  for (const line of (await log()).trimEnd().split('\n')) assert.match(line, /^\d{4}-\d\d-\d\dT\S+Z info \/logs: stats: \/logs: stats stats=\{/)
+  assert.is(await ok(server, 'cat', '--aname', 'ctl', `/translators/${quiet.number}/log`), '')
+  await ok(server, 'settrans', '-g', '/logs')
+  await ok(server, 'settrans', '-g', '/quiet')
 })
 
 test('explain and top tell what each layer does', async () => {

@@ -24,13 +24,15 @@ function requoted(word: string): string {
   return key + quote(value)
 }
 
-/** What stands where. Paths: those alone, and their stacks alone. */
-export async function showtrans(where: Where, paths: readonly string[], { state, json }: { state: boolean; json: boolean }): Promise<void> {
+/** What stands where. Paths: those alone, and their stacks alone. passive: all records, wherever they are. */
+export async function showtrans(where: Where, paths: readonly string[], { state, passive, json }: { state: boolean; passive: boolean; json: boolean }): Promise<void> {
+  if (passive) return records(where, paths, json)
   const all = await governing(where, translators)
   const recorded: Shown[] = []
   for (const path of paths) {
-    if (all.some((each) => each.path === trimmed(path))) continue
-    const [line] = wordLines(await command(where, `showtrans ${quote(trimmed(path))}`)), { state = '', fids = '0', stack = '', error } = fieldsOf(line ?? [])
+    const mounted = all.some((each) => each.path === trimmed(path))
+    const answer = await command(where, `showtrans ${quote(trimmed(path))}`).catch((e: unknown) => { if (mounted && e instanceof Failure) return ''; throw e })
+    const [line] = wordLines(answer), { state = '', fids = '0', stack = '', error } = fieldsOf(line ?? [])
     if (line) recorded.push({ number: 0, path: trimmed(path), state: `passive, ${state}${error === undefined ? '' : `: ${error}`}`, since: '', fids: Number(fids), stack })
   }
   const wanted = paths.length === 0 ? all : paths.flatMap((path) => {
@@ -43,6 +45,17 @@ export async function showtrans(where: Where, paths: readonly string[], { state,
   const running = wanted.filter(({ state }) => state !== 'leaving')
   if (paths.length > 0) return print(...running.map(({ stack }) => shown(stack)))
   print(...table(['', ''], running.map(({ path, stack }) => [shown(path), shown(stack)])).slice(1))
+}
+/** What is recorded on nodes, as the server has it; of these paths and below, if there are any. */
+async function records(where: Where, paths: readonly string[], json: boolean): Promise<void> {
+  const lines = await governing(where, async (remote) => await wordsOf(remote, '/passive') ?? [])
+  const all = lines.map(fieldsOf).filter(({ path }) => paths.length === 0 || (path !== undefined && paths.some((above) => path === trimmed(above) || path.startsWith(`${above.replace(/\/+$/, '')}/`))))
+    .map(({ path, volume = '', node = '', uid, state = 'lost', fids = '0', error, stack = '' }) => ({ path, volume, node, uid: Number(uid), state, fids: Number(fids), ...error !== undefined && { error }, stack }))
+  if (json) return print(JSON.stringify(all))
+  if (all.length === 0) return
+  print(...table(['PATH', 'STATE', ' UID', ' FIDS', 'STACK'], all.map(({ path, volume, node, uid, state, fids, error, stack }) => [
+    path === undefined ? `(${shown(volume)}, ${node})` : shown(path), error === undefined ? state : `${state}: ${shown(error)}`, String(uid), String(fids), shown(stack),
+  ])))
 }
 function trimmed(path: string): string { return path.replace(/(?<=.)\/+$/, '') }
 

@@ -171,9 +171,10 @@ export function verbs(y: Argv, width: number): Argv {
     .command('showtrans [path..]', 'tell what is mounted where', (y) => governs(y)
       .positional('path', { type: 'string', array: true, default: [] as string[], describe: 'only what is mounted there' })
       .option('s', { alias: 'state', type: 'boolean', default: false, describe: 'its state, since when, and how many fids are in it' })
+      .option('passive', { type: 'boolean', default: false, describe: 'what is recorded on files, at these paths and below, and how it fares' })
       .option('json', json)
       .example('ninefold showtrans -s', '').example('ninefold showtrans /export', 'its stack'),
-    async (args) => (await import('./trans.ts')).showtrans(at(args), args.path, { state: args.s, json: args.json }))
+    async (args) => (await import('./trans.ts')).showtrans(at(args), args.path, { state: args.s, passive: args.passive, json: args.json }))
 
     .command('fsysopts <path> [option..]', 'tell or change options of what runs', (y) => governs(y)
       .positional('path', one('where it is mounted'))

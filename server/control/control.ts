@@ -8,11 +8,11 @@ import type { Stream } from '../../translators/synthetic.ts'
 import type { Translator } from '../../translators/translator.ts'
 import type { Fid } from '../fid.ts'
 import type { File } from '../namespace.ts'
-import type { Standing } from '../mounts.ts'
+import type { Mounts, Standing } from '../mounts.ts'
 import type { Session } from '../session.ts'
 import type { Events } from './events.ts'
 import type { Journal } from './journal.ts'
-import { text, treeOf } from './tree.ts'
+import { told as telling, text, treeOf } from './tree.ts'
 import type { Entry } from './tree.ts'
 import { HELP, obey, told } from './verbs.ts'
 import type { Governed } from './verbs.ts'
@@ -46,6 +46,7 @@ export function controlTree(server: Shown): Promise<Translator> {
     ctl: { writable: true, open: () => new Ctl(server) },
     events: { writable: false, open: () => events.open() },
     namespace: text(() => lines(mounts.list().filter(({ state }) => state === 'running').sort((a, b) => a.path < b.path ? -1 : 1).map(({ path, stack }) => `settrans -a ${quote(path)} ${stack}`))),
+    passive: telling(() => records(mounts)),
     translators: {
       numbers: () => mounts.ids().sort((a, b) => a - b), has: (n) => mounts.ids().includes(n),
       each: (n) => ({
@@ -84,6 +85,12 @@ export function controlTree(server: Shown): Promise<Translator> {
     },
   }
   return treeOf(names)
+}
+
+async function* records({ passive }: Mounts): AsyncGenerator<string> {
+  for await (const { path, volume, number, owner, state } of passive.list()) {
+    yield `${pairs({ path, volume, node: number.toString(16), uid: owner, state: state?.state, fids: state?.fids, error: state?.error, stack: state?.stack })}\n`
+  }
 }
 
 function lines(all: readonly string[]): string { return all.map((line) => `${line}\n`).join('') }

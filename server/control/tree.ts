@@ -27,6 +27,35 @@ export function text(say: () => string): Leaf {
   }
 }
 
+/** The same of what may be long: lines that are asked for as they are read, from beginning to end. */
+export function told(lines: () => AsyncIterable<string>): Leaf { return { writable: false, open: () => new Telling(lines()[Symbol.asyncIterator]()) } }
+class Telling implements Stream {
+  #held = Buffer.alloc(0)
+  #at = 0
+  #turn: Promise<unknown> = Promise.resolve()
+  constructor(private readonly lines: AsyncIterator<string>) {}
+  read(into: Uint8Array, offset: number): Promise<Uint8Array> {
+    const mine = this.#turn.then(() => this.#next(into.length, offset))
+    this.#turn = mine.catch(() => {})
+    return mine
+  }
+  async #next(length: number, offset: number): Promise<Uint8Array> {
+    if (offset !== this.#at) throw errno('ESPIPE', 'read', 'elsewhere than where the last read ended')
+    const pieces = [this.#held]
+    for (let got = this.#held.length, next; got < length && !(next = await this.lines.next()).done;) {
+      const line = Buffer.from(next.value)
+      pieces.push(line)
+      got += line.length
+    }
+    const all = Buffer.concat(pieces), given = all.subarray(0, length)
+    this.#held = all.subarray(given.length)
+    this.#at += given.length
+    return given
+  }
+  write(): number { throw errno('EBADF', 'write') }
+  close(): void { void this.lines.return?.() }
+}
+
 /** The tree of these names as a translator. All of it belongs to the server's user, and only he, and root, may look. */
 export function treeOf(names: Readonly<Record<string, Entry>>): Promise<Translator> {
   return translator({

@@ -5,6 +5,7 @@ import { errno, isErrno } from 'ninep'
 import { BadOption, nearest } from '../../translators/options.ts'
 import { checkPath } from '../config.ts'
 import type { Applied, How, Mounts } from '../mounts.ts'
+import type { Stack } from '../stack.ts'
 import { typed } from '../typed.ts'
 import { until } from '../waiting.ts'
 import { Words, pairs, quote } from './words.ts'
@@ -61,15 +62,15 @@ const verbs = {
     const path = pathOf(words), line = words.rest(), passive = flags.has('p'), active = flags.has('a') || !passive
     const stack = line === '' || !active ? undefined : await typed(line)
     const how = { force: flags.has('f'), ...(values.timeout === undefined ? {} : { timeout: seconds(values.timeout) }) }
+    if (active && !stack && !flags.has('g')) throw errno('EINVAL', `STACK is missing. -g sends away what is mounted at ${path}`)
+    const before = passive ? await mounts.recorded(path) : undefined
     if (passive) await mounts.record(path, line === '' ? null : line)
-    if (!active) return line === '' ? `forgotten ${quote(path)}\n` : `recorded ${quote(path)}\n`
-    if (!stack) {
-      if (!flags.has('g')) throw errno('EINVAL', `STACK is missing. -g sends away what is mounted at ${path}`)
-      await mounts.remove(path, how)
-      return `removed ${quote(path)}\n`
+    const recorded = !passive ? '' : `${line === '' ? 'forgotten' : 'recorded'} ${quote(path)}\n`
+    if (!active) return recorded
+    try { return recorded + await activate(mounts, path, stack, flags.has('g'), how) } catch (e) {
+      if (passive) await mounts.record(path, before?.stack ?? null)          // both, or neither
+      throw e
     }
-    if (flags.has('g')) await goaway(mounts, path, how)
-    return lines(await mounts.set(path, stack, how))
   },
   async showtrans(words: Words, { mounts }: Governed): Promise<string> {
     const path = pathOf(words), recorded = await mounts.recorded(path).catch((e: unknown) => { throw isErrno(e, 'ENOENT') ? errno('ENOENT', `${path}: nothing is mounted there`) : e })
@@ -96,6 +97,15 @@ const verbs = {
   },
 }
 
+/** Mounts a stack, or sends away what is mounted; goaway: that must not be in use, if something else is to stand there. */
+async function activate(mounts: Mounts, path: string, stack: Stack | undefined, away: boolean, how: How): Promise<string> {
+  if (!stack) {
+    await mounts.remove(path, how)
+    return `removed ${quote(path)}\n`
+  }
+  if (away) await goaway(mounts, path, how)
+  return lines(await mounts.set(path, stack, how))
+}
 /** What is to be exchanged must not be in use, unless by force. */
 async function goaway(mounts: Mounts, path: string, { force, timeout = 0 }: How): Promise<void> {
   const used = () => mounts.list().find((each) => each.path === path && each.state === 'running')?.fids ?? 0
