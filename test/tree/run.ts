@@ -79,12 +79,14 @@ function possible(all: readonly Step[]): Step[] {
   const model = new Model()
   return all.filter((step) => {
     const has = (path: string) => model.find(path) !== undefined, parent = (path: string) => model.find(path.slice(0, Math.max(0, path.lastIndexOf('/'))))?.kind === 'directory'
-    const ok = 'slot' in step && step.slot >= 0 ? step.do === 'open' ? has(step.path) && !model.slots.has(step.slot) : model.slots.has(step.slot)
+    const file = (path: string) => model.find(path)?.kind === 'file'
+    const ok = 'slot' in step && step.slot >= 0 ? step.do === 'open' ? file(step.path) && !model.slots.has(step.slot) : model.slots.has(step.slot)
       : step.do === 'make' ? parent(step.path) && !has(step.path)
-      : step.do === 'link' ? has(step.path) && parent(step.to) && !has(step.to)
+      : step.do === 'link' ? has(step.path) && model.find(step.path)!.kind !== 'directory' && parent(step.to) && !has(step.to)
       : step.do === 'rename' ? has(step.path) && parent(step.to) && renames(model, step.path, step.to)
       : step.do === 'unlink' ? has(step.path) && model.find(step.path)!.names.size === 0
-      : step.do === 'xattr' ? has(step.path) && (step.length >= 0 || model.find(step.path)!.xattrs.has(step.name))
+      : step.do === 'write' || step.do === 'cut' ? file(step.path)
+      : step.do === 'xattr' ? /^(file|directory)$/.test(model.find(step.path)?.kind ?? '') && (step.length >= 0 || model.find(step.path)!.xattrs.has(step.name))
       : step.do === 'snapshot' ? !model.snapshots.has(step.name)
       : step.do === 'delete' || step.do === 'rollback' ? model.snapshots.has(step.name)
       : 'path' in step ? has(step.path) : true
@@ -97,16 +99,18 @@ function renames(model: Model, path: string, to: string): boolean {
   return !to.startsWith(`${path}/`) && (!victim || (file.kind === 'directory') === (victim.kind === 'directory') && victim.names.size === 0)
 }
 
+const sort = (message: string): string => message.replace(/[^a-z ]+/g, '').slice(0, 40)
+
 /** A run of so many steps; throws what failed, made shorter, with the steps that it takes. */
 export async function run(make: () => Promise<Subject>, seed: number, count: number, ways: Ways, every = 200): Promise<void> {
   const model = new Model()
   let failure = await play(await make(), steps(model, seed, count, ways), every, model)
   if (!failure) return
-  const end = Date.now() + 30_000, { message, steps: { length } } = failure
+  const end = Date.now() + 1000 * Number(process.env.NINEFOLD_SHRINK ?? 30), { message, steps: { length } } = failure
   for (let part = Math.ceil(length / 2); part >= 1; part = part === 1 ? 0 : Math.ceil(part / 2)) {
     for (let at = failure.steps.length - part; at >= 0 && Date.now() < end; at -= part) {
       const shorter = await play(await make(), possible(failure.steps.filter((_, i) => i < at || i >= at + part)), Infinity)
-      if (shorter) failure = shorter
+      if (shorter && sort(shorter.message) === sort(message)) failure = shorter
       at = Math.min(at, failure.steps.length)
     }
   }

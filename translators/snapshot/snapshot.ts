@@ -40,6 +40,8 @@ export const snapshot = translator({
 })
 function folder({ state }: Values<typeof options>, env: Env): string | undefined { return state !== '' ? resolve(state) : env.state && resolve(env.state) }
 
+/** What keeps the files of a snapshot; undefined: it is none. For tests and tools. */
+export function instanceOf(translator: Translator): Instance | undefined { return translator instanceof Snapshot ? translator.instance : undefined }
 /** Ends an instance as a killed process would; for tests. */
 export async function kill(translator: Translator): Promise<void> { if (translator instanceof Snapshot) await translator.instance.kill() }
 

@@ -12,7 +12,7 @@ import { CHUNK, covered, find } from './chunks.ts'
 import type { File } from './file.ts'
 import { isSegment } from './journal.ts'
 import { blobKey, cutKey } from './keys.ts'
-import { cut } from './reclaim.ts'
+import { cut, cutting } from './reclaim.ts'
 import { MAP, PUT, slice, TRIM } from './record.ts'
 import { MANY, modified } from './tree.ts'
 import type { Tree } from './tree.ts'
@@ -79,7 +79,8 @@ async function settled(promises: readonly Promise<void>[]): Promise<void> {
 export function write(tree: Tree, file: File, bytes: Uint8Array, offset: number | null): Awaitable<number> {
   if (bytes.length === 0) return 0
   if (offset !== null && offset > MAX_SIZE - bytes.length) throw errno('EFBIG', 'write')
-  if (file.cutting) return file.cutting.then(() => write(tree, file, bytes, offset))
+  const wait = cutting(tree, file)
+  if (wait) return wait.then(() => write(tree, file, bytes, offset))
   if (bytes.length > MAX_DATA) bytes = bytes.subarray(0, MAX_DATA)
   const v = file.v, at = offset ?? v.size
   if (bytes.length > SHORT) return long(tree, file, bytes, offset)
@@ -107,7 +108,7 @@ async function long(tree: Tree, file: File, bytes: Uint8Array, offset: number | 
   const { instance, t } = tree, id = instance.takeBlob()
   const pieces: Piece[] = [...split(offset ?? file.v.size, bytes.length)].map(({ chunk, off, from, len }) => ({ t, ino: file.ino, chunk, off, len, at: from }))
   await instance.setting.blobs.put(Buffer.from(id, 'latin1'), encodeBlob(instance.uuid, id, [bytes], pieces))
-  while (file.cutting) await file.cutting
+  for (let wait; wait = cutting(tree, file);) await wait
   const at = offset ?? file.v.size                        // found together with the write
   try {
     if (at > MAX_SIZE - bytes.length) throw errno('EFBIG', 'write')

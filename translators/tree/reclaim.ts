@@ -1,6 +1,7 @@
 // What is too large to go in one record goes in pieces, behind the back of everybody: chunks that were cut off, files without a
 // name. What says that they are to go (U, O) goes last, so that a start goes on where it ended.
 
+import { errno } from 'ninep'
 import { CHUNK } from './chunks.ts'
 import type { File } from './file.ts'
 import { afterPrefix, chunkKey, cutKey, inodePrefix, kindPrefix, u32, u64 } from './keys.ts'
@@ -17,7 +18,7 @@ async function deleteChunks(tree: Tree, file: File, from: number): Promise<void>
   const go = async () => {
     const change = tree.change()
     let gone = 0
-    for (const chunk of some.splice(0)) {
+    for (const chunk of new Set(some.splice(0))) {               // one that has changed may be in LevelDB as well
       const extents = chunks.extents(t, ino, chunk)
       if (extents.length === 0) continue
       for (const { len } of extents) gone += len
@@ -39,7 +40,12 @@ async function deleteChunks(tree: Tree, file: File, from: number): Promise<void>
   await go()
 }
 
-/** Finishes a truncate. Who would make the file longer waits for it. */
+/** Settles when the file may become longer: when what is being cut off is gone, be it that an earlier run began it. null: at once. EIO */
+export function cutting(tree: Tree, file: File): Promise<void> | null {
+  if (!(file.v.flags & CUT)) return file.cutting
+  return cut(tree, file).then(() => { if (file.v.flags & CUT) throw errno('EIO', 'tree: what was cut off could not be deleted') })
+}
+/** Finishes a truncate. */
 export function cut(tree: Tree, file: File): Promise<void> {
   return file.cutting ??= (async () => {
     tree.files.retain(file)

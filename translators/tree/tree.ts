@@ -13,7 +13,7 @@ import { bytesOf, truncate } from './data.ts'
 import { File, Files } from './file.ts'
 import type { Instance } from './instance.ts'
 import { inodeKey, nameKey, orphanKey, parentKey, stateKey, xattrKey } from './keys.ts'
-import { reclaim } from './reclaim.ts'
+import { cutting, reclaim } from './reclaim.ts'
 import { PUT, TRIM } from './record.ts'
 import type { Op } from './record.ts'
 import { decodeDent, decodeInode, encodeInode, encodeState, NAMES } from './values.ts'
@@ -216,7 +216,8 @@ export class Tree {
     const { mode, uid, gid, size, atime, mtime, ctime } = attr
     if (mode !== undefined && file.is(S.IFLNK)) throw errno('EOPNOTSUPP', 'setattr')
     if (size !== undefined && !file.is(S.IFREG)) throw errno(file.isDirectory ? 'EISDIR' : 'EINVAL', 'setattr')
-    if (size !== undefined && file.cutting) return file.cutting.then(() => this.setattr(file, attr))
+    const wait = size === undefined ? null : cutting(this, file)
+    if (wait) return wait.then(() => this.setattr(file, attr))
     const change = this.change(), time = now()
     if (size !== undefined) truncate(this, change, file, size, time)
     let v = change.of(file)
