@@ -53,7 +53,7 @@ export async function viewingFolder<T>(dir: string, blobs: Blobs, f: (view: View
     throw errno(cause?.code === 'LEVEL_LOCKED' ? 'EBUSY' : 'EIO', `tree: ${dir}: ${cause?.message ?? (e as Error).message}`, undefined, e)
   }
   const value = await db.get(bytesOfKey(META)), meta = value && attempt(() => decodeMeta(value))
-  const journal = new Journal(join(dir, 'journal'), meta?.uuid ?? Buffer.alloc(16)), snapshot = db.snapshot()
+  const journal = new Journal(join(dir, 'journal'), meta?.uuid ?? Buffer.alloc(16), 0), snapshot = db.snapshot()
   try {
     return await f({ ...over(db, snapshot), blobs, segments: journal.segments, live: false, scan: (segment) => journal.scan(segment), still: async () => true, isNew: () => false })
   } finally {
