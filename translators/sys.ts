@@ -492,6 +492,56 @@ export function descriptorLimit(): number {
   if (prlimit_()(0, 7, small.address, 0) < 0) fail('prlimit')
   return Math.min(small.number(2), 2 ** 30)
 }
+// Mounting
+
+const mount_ = bind('int mount(size_t source, size_t target, size_t type, unsigned long flags, size_t data)')
+const source_ = new Text(), type_ = new Text()
+/** mount(2). flags: MS_* bits; data: the file system's own options. */
+export function mount(source: string, target: string, type: string, flags: number, data: string): void {
+  if (mount_()(source_.put(source, 'mount'), one.put(target, 'mount'), type_.put(type, 'mount'), flags, other.put(data, 'mount')) < 0) fail('mount', target)
+}
+const socketpair_ = bind('int socketpair(int domain, int type, int protocol, size_t to)')
+/** Two unix sockets that are each other's other end, closed on exec. */
+export function socketpair(kind: 'stream' | 'seqpacket' = 'stream'): [number, number] {
+  if (socketpair_()(1, (kind === 'stream' ? 1 : 5) | O_CLOEXEC, 0, small.address) < 0) fail('socketpair')
+  return [small.u32[0]!, small.u32[1]!]
+}
+const dup3_ = bind('int dup3(int from, int to, int flags)')
+/** Makes the number `to` stand for what `from` does, closed on exec. */
+export function replaceDescriptor(from: number, to: number): void {
+  if (dup3_()(from, to, O_CLOEXEC) < 0) failFd('dup', from)
+}
+/** O_NONBLOCK, and closed on exec. */
+export function setNonblocking(fd: number): void {
+  const flags = fcntl_()(fd, 3, 0)
+  if (flags < 0 || fcntl_()(fd, 4, flags | Open.NONBLOCK) < 0 || fcntl_()(fd, 2, 1) < 0) failFd('fcntl', fd)
+}
+/** read(2) from the start of `into`; undefined: nothing is there yet. */
+export function readIfAny(fd: number, into: Uint8Array): number | undefined {
+  const size = read_()(fd, into, into.length)
+  if (size >= 0) return size
+  const number = koffi!.errno()
+  return number === 11 || number === 4 ? undefined : failFd('read', fd)
+}
+const recvmsg_ = bind('int64_t recvmsg(int fd, size_t message, int flags)')
+/** struct msghdr (56 bytes), an iovec, a byte to read, and 24 bytes of control data. */
+const message = new Words(128)
+/** The descriptor that the other end of a socket has sent (SCM_RIGHTS), without waiting for it. undefined: none came. */
+export function receiveDescriptor(fd: number): number | undefined {
+  message.u64.fill(0n)
+  const at = BigInt(message.address)
+  message.u64[2] = at + 64n                                 // msg_iov, msg_iovlen, msg_control, msg_controllen
+  message.u64[3] = 1n
+  message.u64[4] = at + 88n
+  message.u64[5] = 24n
+  message.u64[8] = at + 80n                                 // the iovec
+  message.u64[9] = 1n
+  const size = recvmsg_()(fd, message.address, 0x40 /* MSG_DONTWAIT */ | 0x40000000 /* MSG_CMSG_CLOEXEC */)
+  if (size < 0) return koffi!.errno() === 11 ? undefined : failFd('recvmsg', fd)
+  // struct cmsghdr: length[8] level[4] type[4], then the descriptor
+  return message.u64[5] >= 20n && message.u32[24] === 1 && message.u32[25] === 1 ? message.u32[26] : undefined
+}
+
 let claimed = 0
 /** Descriptors of that limit that translators may come to hold; a claim is given back by a negative one. */
 export function claimDescriptors(count: number): void { claimed += count }

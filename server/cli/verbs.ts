@@ -205,6 +205,23 @@ export function verbs(y: Argv, width: number): Argv {
       .example('ninefold top', 'q ends it').example('ninefold top --once --json --interval 10', ''),
     async (args) => (await import('./explain.ts')).top(at(args), { once: args.once, json: args.json, interval: args.interval, sort: args.sort }))
 
+    .command('mount <url> <dir>', 'mount a server here, without 9p in the kernel (FUSE)', async (y) => y
+      .positional('url', one('unix:SOCKET or tcp://HOST:PORT'))
+      .positional('dir', one('a directory'))
+      .option('o', { type: 'string', array: true, nargs: 1, default: [] as string[], describe: 'options, with commas between' })
+      .option('f', { alias: 'foreground', type: 'boolean', default: false, describe: 'stay, until it is unmounted' })
+      .option('log', { choices: levels, default: 'info' as const, describe: 'least level to log' })
+      .option('ready', { type: 'number', nargs: 1, hidden: true })
+      .example('ninefold mount unix:./run/ninefold.sock /mnt', '').example('ninefold mount tcp://192.0.2.9:5640 /mnt -o ro,allow_other,reconnect=5m', '')
+      .epilogue((await import('../mount/options.ts')).optionsHelp()),
+    async ({ url, dir, o, f, log, ready }) => (await import('./mount.ts')).mount(url, dir, { options: o, foreground: f, level: log, ...(ready === undefined ? {} : { ready }) }))
+
+    .command('umount <dir>', 'unmount what was mounted so', (y) => y
+      .positional('dir', one('where it is mounted'))
+      .option('l', { alias: 'lazy', type: 'boolean', default: false, describe: 'out of sight at once, and in full when nobody is in it any more' })
+      .example('ninefold umount /mnt', ''),
+    async ({ dir, l }) => (await import('./mount.ts')).umount(dir, { lazy: l }))
+
     .command('events', 'tell what happens, as it does', (y) => governs(y)
       .example('ninefold events | jq .event', '')
       .epilogue('A line of JSON each, until it is ended or the server stops.'),
@@ -218,10 +235,10 @@ export function completeLine(words: readonly string[]) {
     if (words.length < 2 || !current.startsWith('/')) return defaults((_, words) => done((words ?? []).map((word) => word.replace(/^-(-\w)$/, '$1'))))
     // by hand: yargs does not know the verb's flags yet, and takes the /a of `ls -l /a` for a value
     const before = words.slice(1, -1).filter((word, i) => (!word.startsWith('-') || word === '-') && !valued.includes(words[i]!)).length
-    const here = words[0] === 'serve' || words[0] === 'create-translator' || words[0] === 'reload' || (words[0] === 'put' && before === 0) || (words[0] === 'get' && before === 1) || valued.includes(words.at(-2)!)
+    const here = words[0] === 'serve' || words[0] === 'create-translator' || words[0] === 'mount' || words[0] === 'umount' || words[0] === 'reload' || (words[0] === 'put' && before === 0) || (words[0] === 'get' && before === 1) || valued.includes(words.at(-2)!)
     if (here) return done([])                             // bash completes files of this machine itself
     const { server, uid, user, aname, dialect } = args as { [flag: string]: string | undefined }
     done(await (await import('./remote.ts')).complete(at({ server, uid, user, aname: aname ?? '', dialect: spoken.find((one) => one === dialect) }), current).catch(() => []))
   }
 }
-const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log', '--dir', '--metrics', '--timeout', '--layer', '--interval', '--sort']
+const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log', '--dir', '--metrics', '--timeout', '--layer', '--interval', '--sort', '-o']
