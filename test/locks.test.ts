@@ -12,7 +12,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LockTable, MAX_LOCKS, MAX_WAITERS } from '../server/locks.ts'
 import type { Waiting } from '../server/locks.ts'
-import { dice } from './dice.ts'
+import { dice } from '../server/dice.ts'
 import { missing, skipping } from './needs.ts'
 
 const test = suite('locks')

@@ -10,7 +10,7 @@ import { describe, reconfigure } from '../translators/options.ts'
 import { Pages } from '../translators/memory/pages.ts'
 import { Space } from '../translators/memory/space.ts'
 import type { Awaitable, DirSink, Handle, Node, Translator } from '../translators/translator.ts'
-import { dice } from './dice.ts'
+import { dice } from '../server/dice.ts'
 
 const root = { uid: 0, gid: 0 }
 const test = suite('memory')

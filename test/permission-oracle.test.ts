@@ -14,7 +14,7 @@ import { afterSetAcl, afterWrite, changes, mayCreate, mayLink, mayMknod, mayOpen
 import type { User } from '../server/permission.ts'
 import { ACL_ACCESS, ACL_DEFAULT, Tag, chmodAcl, equivalentMode, formatAcl, inherit, modeAfterSetAcl, parseAcl } from '../translators/acl.ts'
 import type { AclEntry } from '../translators/acl.ts'
-import { dice } from './dice.ts'
+import { dice } from '../server/dice.ts'
 import { skipping } from './needs.ts'
 
 const test = suite('permission, by the kernel')

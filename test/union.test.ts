@@ -13,7 +13,7 @@ import type { Node, Translator } from '../translators/translator.ts'
 import { union } from '../translators/union/union.ts'
 import { conform, fails, get, put, text } from './conform/conform.ts'
 import { entries, file, find, has, ls, mkdir, outcome, read, readAll, same, stat } from './conform/tools.ts'
-import { dice } from './dice.ts'
+import { dice } from '../server/dice.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ninefold-union-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))

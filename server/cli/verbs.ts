@@ -222,6 +222,24 @@ export function verbs(y: Argv, width: number): Argv {
       .example('ninefold umount /mnt', ''),
     async ({ dir, l }) => (await import('./mount.ts')).umount(dir, { lazy: l }))
 
+    .command('bench [url]', 'measure what a server does in a second, and what that costs', async (y) => {
+      const { numbers } = await import('./bench/bench.ts'), { suites, workloads } = await import('./bench/workloads.ts')
+      let of = where(y)
+        .positional('url', { type: 'string', describe: 'the server: unix:SOCKET or tcp://HOST:PORT (default: as --server)' })
+        .option('suite', { choices: Object.keys(suites), nargs: 1, describe: 'several workloads, as they are usually compared' })
+        .option('w', { alias: 'workload', choices: Object.keys(workloads), type: 'string', array: true, nargs: 1, default: [] as string[], describe: 'one of them (default: getattr)' })
+        .option('server-pid', { type: 'string', nargs: 1, describe: 'its process, here: then its time and memory are told too' })
+        .option('json', { ...json, describe: 'print JSON, a line a workload' })
+      for (const [name, { about, default: value }] of Object.entries(numbers)) of = of.option(name, { type: 'string', nargs: 1, describe: name === 'io' ? about : `${about} (default: ${value})` })
+      return of
+        .example('ninefold bench tcp://127.0.0.1:5640 --suite standard --json', '').example('ninefold bench -w seqread -w seqwrite --msize 1MiB --depth 4', '')
+        .epilogue(`Workloads:\n${Object.entries(workloads).map(([name, { about }]) => `  ${name.padEnd(22)}${about}`).join('\n')}\n\nIt works in a directory of its own, which it makes at the root and takes away. Compare servers on the same processors, in turn, by ratios.`)
+    }, async (args) => {
+      const { bench, numbers } = await import('./bench/bench.ts')
+      const words = args as unknown as Record<string, string | undefined>, given = Object.fromEntries(Object.keys(numbers).flatMap((name) => words[name] === undefined ? [] : [[name, words[name]]]))
+      await bench(at(args.url === undefined ? args : { ...args, server: args.url }), { suite: args.suite, workloads: args.w, given, serverPid: args['server-pid'], json: args.json })
+    })
+
     .command('events', 'tell what happens, as it does', (y) => governs(y)
       .example('ninefold events | jq .event', '')
       .epilogue('A line of JSON each, until it is ended or the server stops.'),
@@ -241,4 +259,4 @@ export function completeLine(words: readonly string[]) {
     done(await (await import('./remote.ts')).complete(at({ server, uid, user, aname: aname ?? '', dialect: spoken.find((one) => one === dialect) }), current).catch(() => []))
   }
 }
-const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log', '--dir', '--metrics', '--timeout', '--layer', '--interval', '--sort', '-o']
+const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log', '--dir', '--metrics', '--timeout', '--layer', '--interval', '--sort', '--suite', '-w', '--workload', '--server-pid', '--connections', '--depth', '--duration', '--warmup', '--msize', '--io', '--file-size', '--files', '--entries', '--walk-depth', '--reads', '--seed', '-o']

@@ -1,7 +1,7 @@
 // A slice of fuzzing: one server, rounds of attacks on it, and after each round all that must be as it was.
 
 import type { Dialect } from 'ninep'
-import { dice } from '../dice.ts'
+import { dice } from '../../server/dice.ts'
 import { within } from '../wire/raw.ts'
 import { attack } from './attacker.ts'
 import type { Deed } from './attacker.ts'
