@@ -26,7 +26,7 @@ async function ours(): Promise<Foreign> {
   const folder = fs.mkdtempSync(join(tmpdir(), 'ninefold-dialects-')), dir = join(folder, 'served')
   fs.mkdirSync(dir)
   const server = await serve({ listen: [`unix:${folder}/socket`], namespace: new Map([['/', await posix({ path: dir, owner: asRoot ? 'host' : 'none' })]]) })
-  return { url: server.urls[0]!, dir, aname: '/', async stop() { await server.stop(); fs.rmSync(folder, { recursive: true }) } }
+  return { url: server.urls[0]!, dir, aname: '/', pid: process.pid, async stop() { await server.stop(); fs.rmSync(folder, { recursive: true }) } }
 }
 
 /** Runs a program to its end. */

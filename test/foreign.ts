@@ -9,17 +9,19 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, isErrno } from 'ninep'
 
-/** dir: what is served, to who attaches to aname. */
-export interface Foreign { readonly url: string; readonly dir: string; readonly aname: string; stop(): Promise<void> }
+/** dir: what is served, to who attaches to aname. pid: its process. */
+export interface Foreign { readonly url: string; readonly dir: string; readonly aname: string; readonly pid: number; stop(): Promise<void> }
+/** dir: a folder to serve in place of a new one; before: words that its command line begins with, whose program becomes the server. */
+export interface Asked { readonly dir?: string; readonly before?: readonly string[] }
 
-export async function diod(): Promise<Foreign> {
-  const { folder, dir, port } = await prepare('diod')
-  return start(folder, dir, port, 'diod', ['-f', '-n', '-l', `127.0.0.1:${port}`, '-e', dir, '-L', join(folder, 'log')])
+export async function diod(asked: Asked = {}): Promise<Foreign> {
+  const { folder, dir, port } = await prepare('diod', asked)
+  return start(folder, dir, port, [...asked.before ?? [], 'diod', '-f', '-n', '-l', `127.0.0.1:${port}`, '-e', dir, '-L', join(folder, 'log')])
 }
 
 /** Only root can serve by it. It listens everywhere whatever its config says, so what it calls is replaced. */
-export async function ganesha(): Promise<Foreign> {
-  const { folder, dir, port } = await prepare('ganesha')
+export async function ganesha(asked: Asked = {}): Promise<Foreign> {
+  const { folder, dir, port } = await prepare('ganesha', asked)
   const at = (name: string) => join(folder, name)
   writeFileSync(at('loopback.c'), loopback)
   const { status, stderr } = spawnSync('gcc', ['-shared', '-fPIC', '-o', at('loopback.so'), at('loopback.c')], { encoding: 'utf8' })
@@ -30,7 +32,7 @@ export async function ganesha(): Promise<Foreign> {
     _9P { _9P_TCP_Port = ${port}; }
     EXPORT { Export_Id = 1; Path = ${dir}; Pseudo = /dir; Protocols = 9P; Access_Type = RW; Squash = No_Root_Squash; FSAL { Name = VFS; } }
   `)
-  return start(folder, dir, port, 'ganesha.nfsd', ['-F', '-f', at('config'), '-L', at('log'), '-p', at('pid')], { LD_PRELOAD: at('loopback.so') })
+  return start(folder, dir, port, [...asked.before ?? [], 'ganesha.nfsd', '-F', '-f', at('config'), '-L', at('log'), '-p', at('pid')], { LD_PRELOAD: at('loopback.so') })
 }
 const loopback = `
   #define _GNU_SOURCE
@@ -46,19 +48,22 @@ const loopback = `
   }
 `
 
-async function prepare(what: string): Promise<{ folder: string; dir: string; port: number }> {
-  const folder = mkdtempSync(join(tmpdir(), `ninefold-${what}-`)), dir = join(folder, 'served')
-  mkdirSync(dir)
+async function prepare(what: string, { dir: given }: Asked): Promise<{ folder: string; dir: string; port: number }> {
+  const folder = mkdtempSync(join(tmpdir(), `ninefold-${what}-`)), dir = given ?? join(folder, 'served')
+  if (given === undefined) mkdirSync(dir)
+  return { folder, dir, port: await freePort() }
+}
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
   const { port } = probe.address() as AddressInfo
   probe.close()
-  return { folder, dir, port }
+  return port
 }
 
-/** Runs it until it answers. */
-async function start(folder: string, dir: string, port: number, program: string, words: string[], env: NodeJS.ProcessEnv = {}): Promise<Foreign> {
-  const child = spawn(program, words, { stdio: 'ignore', env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, ...env } })
+/** Runs a program that serves `dir` at a port of loopback, as soon as it answers. folder: its own, with its log, which goes when it stops. */
+export async function start(folder: string, dir: string, port: number, [program, ...words]: string[], env: NodeJS.ProcessEnv = {}): Promise<Foreign> {
+  const child = spawn(program!, words, { stdio: 'ignore', env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, ...env } })
   const ended = once(child, 'exit')
   const url = `tcp://127.0.0.1:${port}`
   const stop = async () => {
@@ -69,7 +74,7 @@ async function start(folder: string, dir: string, port: number, program: string,
   for (let tries = 0; ; tries++) {
     try {
       await (await connect(url, { timeout: 5000 })).close()
-      return { url, dir, aname: dir, stop }
+      return { url, dir, aname: dir, pid: child.pid!, stop }
     } catch (error) {
       if (isErrno(error, 'ECONNREFUSED') && tries < 600 && child.exitCode === null) {
         await sleep(50)

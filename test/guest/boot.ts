@@ -2,9 +2,9 @@
 
 import { once } from 'node:events'
 import { chmod, cp, mkdir, readdir, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../foreign.ts'
 import { missing } from '../needs.ts'
 import { root } from './build.ts'
 import { capture } from './capture.ts'
@@ -29,14 +29,6 @@ export interface Setting {
   readonly report: Report
   readonly home: string                                   // each boot has a folder in it
   readonly output: string                                 // where the remains of a failure go
-}
-
-export async function freePort(): Promise<number> {
-  const door = createServer().listen(0, '127.0.0.1')
-  await once(door, 'listening')
-  const { port } = door.address() as AddressInfo
-  door.close()
-  return port
 }
 
 /** The chapter's lines for a mount: at `dir`, with what this run changes. */

@@ -219,8 +219,5 @@ export class Line {
     this.#socket.destroy()
     this.#done?.(error)
   }
-  close(): void {
-    this.lost ??= new Error('closed')
-    this.#socket.destroy()
-  }
+  close(): void { this.#lose(new Error('closed')) }
 }

@@ -422,14 +422,20 @@ export const workloads: Readonly<Record<string, { readonly about: string; run(be
   },
 }
 
-/** A step of a suite. What is not said is as it was given, or the default. */
+/** A step of a suite. */
 export interface Step { readonly workload: string; readonly connections: number; readonly depth: number; readonly seconds: number }
 const step = (workload: string, connections: number, depth: number, seconds: number): Step => ({ workload, connections, depth, seconds })
+/** ceiling: what also a server answers that keeps nothing; disk: where a disk shows. */
 export const suites: Readonly<Record<string, readonly Step[]>> = {
   standard: [
-    ...[1, 8, 64].map((depth) => step('getattr', 1, depth, 2)), step('getattr', 4, 8, 2), step('walk', 1, 8, 2), step('stat', 1, 8, 2), step('lookup-create-unlink', 1, 1, 2),
+    ...[1, 8, 64].map((depth) => step('getattr', 1, depth, 2)), step('getattr', 8, 4, 2), step('getattr', 4, 8, 2), step('walk', 1, 8, 2), step('stat', 1, 8, 2), step('lookup-create-unlink', 1, 1, 2),
     step('lookup-create-unlink', 1, 8, 2), step('smallfiles', 1, 8, 2), step('readdir', 1, 1, 2), step('seqwrite', 1, 8, 2), step('seqread', 1, 8, 2), step('randread', 1, 1, 1.5),
     step('randread', 1, 8, 1.5), step('randwrite', 1, 8, 1.5), step('mixed', 1, 8, 1.5), step('fsync-append', 1, 1, 1.5), step('verify', 2, 4, 2),
+  ],
+  disk: [step('smallfiles', 1, 8, 2), step('lookup-create-unlink', 1, 8, 2), step('seqwrite', 1, 8, 2), step('randread', 1, 8, 1.5), step('randwrite', 1, 8, 1.5), step('fsync-append', 1, 1, 2), step('fsync-append', 1, 8, 2)],
+  ceiling: [
+    ...[1, 8, 64].map((depth) => step('getattr', 1, depth, 2)), step('getattr', 4, 8, 2), step('walk', 1, 8, 2), step('stat', 1, 8, 2), step('seqwrite', 1, 8, 2), step('seqread', 1, 8, 2),
+    step('randread', 1, 1, 1.5), step('randread', 1, 8, 1.5), step('randwrite', 1, 8, 1.5), step('mixed', 1, 8, 1.5),
   ],
   quick: [
     step('getattr', 1, 1, 0.5), step('getattr', 1, 64, 0.5), step('lookup-create-unlink', 1, 8, 0.5), step('smallfiles', 1, 8, 1), step('readdir', 1, 1, 0.5), step('seqwrite', 1, 8, 0.5),
