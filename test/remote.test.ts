@@ -21,7 +21,7 @@ import type { Log } from '../translators/options.ts'
 import { remote } from '../translators/remote/remote.ts'
 import type { Handle, Node, Translator } from '../translators/translator.ts'
 import { fails, get, put, text } from './conform/conform.ts'
-import { dice } from './dice.ts'
+import { dice } from '../server/dice.ts'
 
 const test = suite('remote'), bin = join(resolve(fileURLToPath(import.meta.url), '../../..'), 'bin/ninefold')
 const folder = mkdtempSync(join(tmpdir(), 'ninefold-remote-test-')), me = { uid: process.getuid!(), gid: process.getgid!() }

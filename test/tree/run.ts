@@ -2,7 +2,7 @@
 
 import * as assert from 'uvu/assert'
 import type { Node } from '../../translators/translator.ts'
-import { dice } from '../dice.ts'
+import { dice } from '../../server/dice.ts'
 import { describe, Model } from './model.ts'
 import type { Step } from './model.ts'
 import { describeNode, Doer, randomStep } from './steps.ts'
