@@ -13,7 +13,7 @@ import { Mount } from '../../server/mount/mount.ts'
 import { parseMountOptions } from '../../server/mount/options.ts'
 import { silent } from '../../translators/options.ts'
 import * as sys from '../../translators/sys.ts'
-import { dice } from '../dice.ts'
+import { dice } from '../../server/dice.ts'
 import { folder, start, within } from './stand.ts'
 import type { Running } from './stand.ts'
 
