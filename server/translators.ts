@@ -2,6 +2,7 @@
 
 import type { Arity, Factory, Options } from '../translators/options.ts'
 import { bind } from '../translators/bind/bind.ts'
+import { crypt } from '../translators/crypt/crypt.ts'
 import { fault } from '../translators/fault/fault.ts'
 import { fifo } from '../translators/fifo/fifo.ts'
 import { hello } from '../translators/hello/hello.ts'
@@ -24,5 +25,5 @@ import { zero } from '../translators/zero/zero.ts'
 /** from: what stacks have for one from outside our tree. */
 export type AnyFactory = Factory<Options, Arity> & { readonly from?: string }
 
-const all = [bind, fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, remote, rot13, snapshot, stats, subdir, tar, trace, union, zero]
+const all = [bind, crypt, fault, fifo, hello, idmap, memory, nullFile, posix, random, readonly, remote, rot13, snapshot, stats, subdir, tar, trace, union, zero]
 export const translators: ReadonlyMap<string, AnyFactory> = new Map(all.map((factory) => [factory.definition.name, factory as unknown as AnyFactory]))

@@ -1,7 +1,6 @@
 // Encryption over any child. What it keeps from whom: THREATS.md. What it stores: FORMAT.md. Over a child's blobs for the trees above
 // (blobs.ts), or over its files and directories (node.ts).
 
-import { errno } from 'ninep'
 import { blobsFace } from '../blobs.ts'
 import { unlock } from '../keys.ts'
 import type { VolumeKey } from '../keys.ts'
@@ -9,6 +8,8 @@ import { BadOption, path, text, translator } from '../options.ts'
 import type { Log } from '../options.ts'
 import type { Awaitable, Blobs, Node, SnapshotInfo, Translator } from '../translator.ts'
 import { SealedBlobs } from './blobs.ts'
+import { CryptNode, Vault } from './node.ts'
+import { Ring } from './ring.ts'
 
 export const crypt = translator({
   name: 'crypt',
@@ -28,14 +29,27 @@ export const crypt = translator({
 class Crypt implements Translator {
   readonly name = 'crypt'
   #blobs: SealedBlobs | undefined
-  constructor(private readonly child: Translator, private readonly key: VolumeKey, private readonly log: Log) {}
-  attach(): Awaitable<Node> { throw errno('EOPNOTSUPP', 'attach') }
+  readonly #ring: Ring
+  readonly #vault: Vault
+  constructor(private readonly child: Translator, private readonly key: VolumeKey, private readonly log: Log) {
+    this.#ring = new Ring(key)
+    this.#vault = new Vault(this.#ring, log, () => child.attach(''))
+  }
+  async attach(aname: string): Promise<Node> {
+    const root = new CryptNode(await this.child.attach(aname), this.#vault, '/', null)
+    try { await root.id('attach') } catch (e) {
+      await root.close()
+      throw e
+    }
+    return root
+  }
   blobs(): Blobs { return this.#blobs ??= new SealedBlobs(() => blobsFace(this.child), this.key, this.log) }
   sync(): Awaitable<void> { return this.child.sync() }
   async *snapshots(): AsyncIterable<SnapshotInfo> { if (this.child.snapshots) yield* this.child.snapshots() }
   async close(): Promise<void> {
     try { await this.child.close() } finally {
       this.#blobs?.close()
+      this.#ring.close()
       this.key.close()
     }
   }

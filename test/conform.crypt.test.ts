@@ -1,0 +1,23 @@
+// The promises, over encryption.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { crypt } from '../translators/crypt/crypt.ts'
+import { memory } from '../translators/memory/memory.ts'
+import { posix } from '../translators/posix/posix.ts'
+import type { Translator } from '../translators/translator.ts'
+import { conform } from './conform/conform.ts'
+import { key } from './crypt.ts'
+
+const base = mkdtempSync('/dev/shm/ninefold-crypt-'), root = process.geteuid?.() === 0
+process.on('exit', () => { rmSync(base, { recursive: true, force: true }) })
+const paths = new WeakMap<Translator, string>()
+const owner = root ? 'host' : 'mapped'
+async function start(path: string): Promise<Translator> {
+  const translator = await crypt(key, await posix({ path, owner, devices: true }))
+  paths.set(translator, path)
+  return translator
+}
+
+conform('crypt | memory', async () => crypt(key, await memory({})), { lacks: ['xattr-64k'] })
+conform('crypt | posix', () => start(mkdtempSync(join(base, 'd-'))), { lacks: ['own-space', 'xattr-64k'], crash: (translator) => start(paths.get(translator)!) })
