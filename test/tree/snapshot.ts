@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fsck } from '../../translators/tree/fsck.ts'
 import type { Problem } from '../../translators/tree/fsck.ts'
 import { viewing } from '../../translators/tree/fsck-view.ts'
-import { instanceOf, kill, snapshot } from '../../translators/snapshot/snapshot.ts'
+import { insides, instanceOf, kill, snapshot } from '../../translators/snapshot/snapshot.ts'
 import type { Translator } from '../../translators/translator.ts'
 import type { Subject } from './run.ts'
 
@@ -16,15 +16,18 @@ let count = 0
 export const folder = (): string => join(base, String(count++))
 
 /** child: what is below, at each start: of the same folder the same files. deep: the check reads all data. */
-export async function subject(child: (dir: string) => Promise<Translator>, durability: 'group' | 'sync' | 'async' = 'group', deep = false): Promise<Subject> {
+export async function subject(child: (dir: string) => Promise<Translator>, durability: 'group' | 'sync' | 'async' = 'group', deep = false, segment = 2 ** 20): Promise<Subject> {
   const dir = folder()
   let below: Translator
-  const start = async () => snapshot({ state: join(dir, 'state'), durability, uid: 0, gid: 0, mode: 0o755 }, below = await child(dir))
+  const start = async () => snapshot({ state: join(dir, 'state'), durability, segment, uid: 0, gid: 0, mode: 0o755 }, below = await child(dir))
   let translator = await start(), restarts = 0
   return {
     root: async () => translator.attach(''),
     verbs: {
       sync: async () => translator.sync(),
+      snapshot: (name) => insides(translator).tree.epochs.create(name),
+      delete: (name) => insides(translator).tree.epochs.delete(name),
+      pack: async () => { await insides(translator).packer.run(); await insides(translator).packer.compact() },
       restart: async () => {
         if (restarts++ % 2 && durability !== 'async') {
           await kill(translator)

@@ -5,7 +5,7 @@ import { errno } from 'ninep'
 import { blobsFace } from '../blobs.ts'
 import { BadOption, choice, int, path, size, translator } from '../options.ts'
 import type { Env, Values } from '../options.ts'
-import type { Node, Translator } from '../translator.ts'
+import type { Node, SnapshotInfo, Translator } from '../translator.ts'
 import { Instance } from '../tree/instance.ts'
 
 import { TreeNode } from '../tree/node.ts'
@@ -35,7 +35,9 @@ export const snapshot = translator({
     if (dir === undefined) throw new BadOption('snapshot: needs a folder for what it knows. Write state: ./state into the config, or snapshot state=./names')
     const blobs = await blobsFace(child)
     const instance = await Instance.open({ dir, blobs, durability: values.durability, segment: values.segment, log: env.log }, () => emptyTree(1, values.mode, values))
-    return new Snapshot(child, instance)
+    const snapshot = new Snapshot(child, instance)
+    await snapshot.tree.epochs.open()
+    return snapshot
   },
 })
 function folder({ state }: Values<typeof options>, env: Env): string | undefined { return state !== '' ? resolve(state) : env.state && resolve(env.state) }
@@ -44,6 +46,9 @@ function folder({ state }: Values<typeof options>, env: Env): string | undefined
 export function instanceOf(translator: Translator): Instance | undefined { return translator instanceof Snapshot ? translator.instance : undefined }
 /** Ends an instance as a killed process would; for tests. */
 export async function kill(translator: Translator): Promise<void> { if (translator instanceof Snapshot) await translator.instance.kill() }
+
+/** What it is made of; for tests. */
+export function insides(translator: Translator): { readonly tree: Tree; readonly packer: Packer } { return translator as Snapshot }
 
 class Snapshot implements Translator {
   readonly name = 'snapshot'
@@ -60,10 +65,12 @@ class Snapshot implements Translator {
     if (aname !== '' && aname !== '/') throw errno('ENOENT', 'attach', aname)
     return new TreeNode(this.tree, this.tree.files.retain(this.tree.root))
   }
+  async *snapshots(): AsyncIterable<SnapshotInfo> { for (const { value: { name, time } } of this.tree.epochs.list()) yield { name, time } }
   sync(): Promise<void> { return this.instance.sync() }
   async close(): Promise<void> {
     await this.#resuming
     await this.packer.close()
+    await this.tree.epochs.idle()
     try { await this.instance.close() } finally { await this.child.close() }
   }
   async [Symbol.asyncDispose](): Promise<void> { await this.close() }

@@ -100,7 +100,7 @@ export class Change {
   commit(): Awaitable<void> {
     const { e } = this.state
     for (const [file, v] of this.#inodes) {
-      const prev = file.stored ? this.#stamp(file.key, file.v, () => encodeInode(file.v)) : v.prev
+      const prev = this.#stamp(file.key, file.stored ? file.v : null, () => encodeInode(file.v))
       const value = { ...v, birth: e, prev }
       this.#inodes.set(file, value)
       this.put(file.key, encodeInode(value))

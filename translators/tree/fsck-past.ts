@@ -20,7 +20,7 @@ class Tally {
   add(key: string, sign: 1 | -1): void {
     const bytes = bytesOfKey(key), crc = crc32(bytes)
     this.#a += sign * crc
-    this.#b += sign * crc32(bytes, crc ^ 0x5bd1e995)
+    this.#b += sign * crc32(bytes, (crc ^ 0x5bd1e995) >>> 0)
     this.#count += sign
   }
   get equal(): boolean { return this.#a === 0 && this.#b === 0 && this.#count === 0 }
@@ -30,7 +30,7 @@ export async function checkPast(check: Check, tree: TreeInfo): Promise<void> {
   const links = new Tally(), dead = new Tally(), lookups = new Lookups(check), { t } = tree
   for (const kind of VERSIONED) for await (const [key, value] of check.range('versions', kindPrefix(t, kind))) await version(check, tree, key, key, value, links, lookups)
   for await (const [key, value] of check.range('history', kindPrefix(t, 'h'))) {
-    if (key.length < 22 || !VERSIONED.includes(key[5]!) || value.length < 8) { await check.report('lost', key, 'an older value is damaged'); continue }
+    if (key.length < 18 || !VERSIONED.includes(key[5]!) || value.length < 8) { await check.report('lost', key, 'an older value is damaged'); continue }
     links.add(key, -1)
     dead.add(key.slice(4), -1)
     const last = u32(key, key.length - 4), now = key.slice(0, 4) + key.slice(5, -4)

@@ -82,10 +82,7 @@ export class Instance {
 
   private constructor(readonly setting: Setting, readonly store: Store, readonly uuid: Buffer) {
     this.journal = new Journal(join(setting.dir, 'journal'), uuid, setting.segment, setting.durability === 'async')
-    this.chunks = new Chunks(store, (t) => this.state(t), (id, size) => {
-      this.#doomed.push({ seq: this.journal.seq, id, size })
-      this.doomedBytes += size
-    })
+    this.chunks = new Chunks(store, (t) => this.state(t), (id, size) => this.doom(id, size))
     this.reader = new Reader(setting.blobs, uuid)
   }
 
@@ -348,6 +345,11 @@ export class Instance {
   async #stillOurs(): Promise<void> {
     const there = await this.setting.blobs.getRecord('tree')
     if (Buffer.compare(there, this.#record) !== 0) throw this.fail(errno('ESTALE', 'tree: another server writes to what is below: this one stops'))
+  }
+  /** Nothing refers to a blob since the record that was just made: it is dropped in its time. */
+  doom(id: string, size: number): void {
+    this.#doomed.push({ seq: this.journal.seq, id, size })
+    this.doomedBytes += size
   }
   /** Drops the dead, as far as LevelDB knows that they are and nobody reads them. */
   async #drop(): Promise<void> {

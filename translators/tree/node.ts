@@ -8,7 +8,8 @@ import type { Awaitable, Call, Created, DirSink, Handle, Node, Owner, Volume } f
 import { read, write } from './data.ts'
 import { attrOf } from './file.ts'
 import type { File } from './file.ts'
-import { be64, kindPrefix } from './keys.ts'
+import { be64, kindPrefix, u64 } from './keys.ts'
+import { pastNode } from './past.ts'
 import type { Tree } from './tree.ts'
 import { decodeEntry } from './values.ts'
 import type { Dent } from './values.ts'
@@ -35,7 +36,7 @@ export class TreeNode implements Node {
     if (!this.file.isDirectory) throw errno('ENOTDIR', 'parent')
     return this.#node(this.tree.files.get(this.file.v.parent))
   }
-  at(snapshot: string): Awaitable<Node> { throw errno('ENOENT', 'at', snapshot) }
+  at(snapshot: string): Node { return pastNode(this.tree.epochs.past(snapshot), this.file.ino) }
   getattr(mask: number): Attr { return getattr(this.tree, this.file, mask) }
   setattr(attr: SetAttr): Awaitable<void> { return this.tree.setattr(this.file, attr) }
   readlink(): string {
@@ -160,14 +161,15 @@ class DirectoryHandle extends TreeHandle {
   async #fromStore(cookie: number, sink: DirSink, mask: number): Promise<boolean> {
     const dir = kindPrefix(this.tree.t, 'C') + be64(this.file.ino)
     for (;;) {
-      const entries = await this.tree.instance.store.entries(dir, cookie, SOME)
-      if (entries.length === 0) return true
-      for (const [at, value] of entries) {
+      const { found, whole } = await this.tree.instance.store.entries(dir, cookie, SOME)
+      for (const [rest, value] of found) {
+        const at = u64(rest, 0)
         if (at >= this.#end) return true
         const { ino, type, name } = decodeEntry(value)
         if (!this.#show(sink, mask, ino, type, at, name)) return false
         cookie = at
       }
+      if (whole) return true
     }
   }
   #show(sink: DirSink, mask: number, ino: number, type: number, cookie: number, name: string | Uint8Array): boolean {

@@ -3,27 +3,29 @@
 
 import { ClassicLevel } from 'classic-level'
 import { errno } from 'ninep'
-import { bytesOfKey, META, u64 } from './keys.ts'
+import { afterPrefix, be64, bytesOfKey, META, u64 } from './keys.ts'
 import { encodeMeta } from './values.ts'
 import type { Meta } from './values.ts'
 
 /** Made into bytes when it is written, at which time it does not change any more. */
 export interface Lazy { encode(): Buffer }
 export type Value = Buffer | Lazy
+/** Characters of an entry's key up to its directory. */
+const DIR = 13
 
-/** Keys of one generation. Entries of directories can be found by directory as well: by tree and inode, cookies and values. */
+/** Keys of one generation. Entries of directories, of the head and of the past, can be found by directory as well: by what their keys begin with, the rest of the keys and values. */
 class Generation {
   readonly keys = new Map<string, Value | null>()
-  readonly entries = new Map<string, Map<number, Buffer | null>>()
+  readonly entries = new Map<string, Map<string, Buffer | null>>()
   bytes = 0
   put(key: string, value: Value | null): void {
     this.keys.set(key, value)
     this.bytes += key.length + 64 + (Buffer.isBuffer(value) ? value.length : 0)
-    if (key[4] !== 'C') return
-    const dir = key.slice(0, 13)
-    let cookies = this.entries.get(dir)
-    if (!cookies) this.entries.set(dir, cookies = new Map())
-    cookies.set(u64(key, 13), value as Buffer | null)
+    if (key[4] !== 'C' && key[4] !== 'c') return
+    const dir = key.slice(0, DIR)
+    let rest = this.entries.get(dir)
+    if (!rest) this.entries.set(dir, rest = new Map())
+    rest.set(key.slice(DIR), value as Buffer | null)
   }
 }
 
@@ -92,42 +94,34 @@ export class Store {
   }
   get writing(): boolean { return this.#frozen !== null }
 
-  /** Cookies and values of the entries of a directory that LevelDB may not have yet, those after `cookie`, in order; null: gone. */
-  #fresh(dir: string, cookie: number): Map<number, Buffer | null> {
-    const found = new Map<number, Buffer | null>()
+  /**
+   * Entries of a directory as of now, after a cookie, in order: what is left of their keys behind `dir`, and values. dir: tree, kind (C or c) and inode. At most
+   * about `max`; whole: there are no more. What comes after the last one is not told, unless whole.
+   */
+  async entries(dir: string, cookie: number, max: number): Promise<{ found: [rest: string, value: Buffer][]; whole: boolean }> {
+    const after = be64(cookie + 1), fresh = new Map<string, Buffer | null>()
     for (const generation of [this.#frozen, this.#now]) {
-      for (const [at, value] of generation?.entries.get(dir) ?? []) if (at > cookie) found.set(at, value)
+      for (const [rest, value] of generation?.entries.get(dir) ?? []) if (rest >= after) fresh.set(rest, value)
     }
-    return found
-  }
-  /** Entries of a directory after a cookie, in order, as of now: at least one of those that there are, or none. dir: its key of kind C without cookie. */
-  async entries(dir: string, cookie: number, max: number): Promise<[cookie: number, value: Buffer][]> {
-    const fresh = [...this.#fresh(dir, cookie)].sort(([a], [b]) => a - b)
-    const from = Buffer.allocUnsafe(21), to = Buffer.alloc(21, 255)
-    from.write(dir, 0, 'latin1')
-    to.write(dir, 0, 'latin1')
-    from.writeUInt32BE(Math.floor(cookie / 2 ** 32), 13)
-    from.writeUInt32BE(cookie >>> 0, 17)
-    const iterator = this.db.iterator({ gt: from, lte: to, limit: max, highWaterMarkBytes: 2 ** 20 })   // sees what there is at this moment
-    const old: [number, Buffer][] = []
+    const iterator = this.db.iterator({ gte: bytesOfKey(dir + after), lt: bytesOfKey(afterPrefix(dir)), limit: max, highWaterMarkBytes: 2 ** 20 })   // sees what there is at this moment
+    const old: [string, Buffer][] = []
     try {
       while (old.length < max) {
         const more = await iterator.nextv(max - old.length)
         if (more.length === 0) break
-        for (const [key, value] of more) old.push([key.readUInt32BE(13) * 2 ** 32 + key.readUInt32BE(17), value])
+        for (const [key, value] of more) old.push([key.toString('latin1', DIR), value])
       }
     } finally { await iterator.close() }
-    const end = old.length === max ? old.at(-1)![0] : Infinity, merged: [number, Buffer][] = []
+    const whole = old.length < max, end = old.at(-1)?.[0] ?? '', found: [string, Buffer][] = []
     let i = 0
-    for (const [at, value] of fresh) {
-      if (at > end) break
-      while (i < old.length && old[i]![0] < at) merged.push(old[i++]!)
-      if (i < old.length && old[i]![0] === at) i++
-      if (value) merged.push([at, value])
+    for (const [rest, value] of [...fresh].sort(([a], [b]) => a < b ? -1 : 1)) {
+      if (!whole && rest > end) break
+      while (i < old.length && old[i]![0] < rest) found.push(old[i++]!)
+      if (old[i]?.[0] === rest) i++
+      if (value) found.push([rest, value])
     }
-    while (i < old.length) merged.push(old[i++]!)
-    if (merged.length === 0 && end !== Infinity) return this.entries(dir, end, max)
-    return merged
+    while (i < old.length) found.push(old[i++]!)
+    return found.length > 0 || whole ? { found, whole } : this.entries(dir, u64(end, 0), max)
   }
 
   /** Keys and values of a range [from, to), as LevelDB has them: what is fresher is to be looked up. */

@@ -10,6 +10,7 @@ import type { Awaitable, Owner, Volume } from '../translator.ts'
 import { Change } from './change.ts'
 import { CHUNK } from './chunks.ts'
 import { bytesOf, truncate } from './data.ts'
+import { Epochs } from './epochs.ts'
 import { File, Files } from './file.ts'
 import type { Instance } from './instance.ts'
 import { inodeKey, nameKey, orphanKey, parentKey, stateKey, xattrKey } from './keys.ts'
@@ -49,8 +50,10 @@ export function modified(v: Inode, time: Time): Inode { return { ...v, version: 
 export class Tree {
   readonly files: Files
   readonly volume: Volume
+  readonly epochs: Epochs
   constructor(readonly instance: Instance, readonly t: number) {
     this.volume = { label: `tree:${instance.uuid.toString('hex')}:${t}` }
+    this.epochs = new Epochs(this)
     this.files = new Files(KEPT, (ino) => this.#load(ino))
     this.files.retain(this.files.get(ROOT))
   }
