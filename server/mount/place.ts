@@ -53,9 +53,11 @@ async function byHelper(source: string, dir: string, options: MountOptions): Pro
   const [ours, theirs] = sys.socketpair()
   try {
     const words = [...options.words, `fsname=${source.replace(/[\\,]/g, '\\$&')}`, 'subtype=ninefold', ...shared(options)].join(',')
-    const done = run('fusermount3', ['-o', words, '--', dir], theirs)
-    const { status, said } = await done
-    if (status !== 0) throw new Error(said.replace(/^fusermount3: /gm, '').trim() || `fusermount3 ended with ${status}`)
+    const { status, said } = await run('fusermount3', ['-o', words, '--', dir], theirs)
+    if (status !== 0) {
+      const why = said.replace(/^fusermount3: /gm, '').replace(`${dir}: `, '').trim()
+      throw new Error(why.includes('/dev/fuse: Permission denied') ? `${why}. It wants to be everybody's: chmod 666 /dev/fuse` : why || `fusermount3 ended with ${status}`)
+    }
     const fd = sys.receiveDescriptor(ours)
     if (fd === undefined) throw new Error('fusermount3 sent no descriptor')
     return fd
