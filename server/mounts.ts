@@ -180,6 +180,15 @@ export class Mounts {
     })
   }
 
+  /** Has the outermost layer at a path that knows the first word do what the words say. ENOENT; EOPNOTSUPP: none does. */
+  async tell(path: string, words: readonly string[], say: (line: readonly string[]) => void): Promise<void> {
+    const { top, mount } = this.#at(path)
+    for (const { translator } of top.all()) {
+      try { if (translator.tell) return await translator.tell(words, say) } catch (e) { if (!isErrno(e, 'EOPNOTSUPP')) throw e }
+    }
+    throw errno('EOPNOTSUPP', `${mount.path}: no layer of it knows "${words.join(' ')}"`)
+  }
+
   /** Records a stack on the node at a path, that the first walk onto it starts, or with null takes the record off. Errors are those of setxattr: see Passive. ENOENT */
   async record(path: string, stack: string | null): Promise<void> {
     const file = await this.#node(path), owner: User = { uid: 0, gid: 0, groups: new Set() }

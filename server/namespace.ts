@@ -9,6 +9,7 @@ import { describe } from '../translators/options.ts'
 import type { Log } from '../translators/options.ts'
 import type { Awaitable, Node, Translator, Volume } from '../translators/translator.ts'
 import type { Fid } from './fid.ts'
+import { SNAPSHOTS, Snapshots, meansPast, pastOf, snapshotsOf } from './browse.ts'
 import { drive, get } from './drive.ts'
 import type { Steps } from './drive.ts'
 import { ends } from './ends.ts'
@@ -380,15 +381,33 @@ export class Namespace {
     if (name === '..') return this.up(from)
     const over = from.place?.children.get(name)
     if (over) return over.enter()
-    const file = this.#within(from, from.node.walk(name))
+    const file = meansPast(name) && (from.mount.translator.snapshots || from.place) ? this.#nowOrThen(from, name) : this.#within(from, from.node.walk(name))
     if (!this.passive?.any) return file
     return after(file, (file) => file.recorded && file !== file.mount.root ? this.passive!.enter(file, from, name) : file)
   }
 
+  /** What has that name, or had it: see browse.ts. */
+  async #nowOrThen(from: File, name: string): Promise<File> {
+    try { return await from.mount.adopt(await from.node.walk(name)) } catch (e) {
+      if (!isErrno(e, 'ENOENT')) throw e
+      from.retain()                                       // it may be let go meanwhile
+      try {
+        const over = from.place?.children.get(name.slice(0, name.lastIndexOf('@')))
+        if (name === SNAPSHOTS) return await from.mount.adopt(await snapshotsOf(from))
+        if (!over) return await from.mount.adopt(await pastOf(from, name))
+        const mounted = await over.enter()
+        try { return await mounted.mount.adopt(await mounted.node.at(name.slice(name.lastIndexOf('@') + 1))) } finally { mounted.release() }
+      } catch (past) {
+        if (isErrno(past, 'ENOENT') || isErrno(past, 'EOPNOTSUPP') || isErrno(past, 'ENOTDIR')) throw e
+        throw past
+      } finally { from.release() }
+    }
+  }
   /** The directory above; the root's is itself. */
   up(from: File): Awaitable<File> {
     const { over } = from.mount
     if (over && from === from.mount.root) return over.dir?.retain() ?? this.up(over.under)
+    if (from.node instanceof Snapshots) return from.node.dir.retain()
     if (!from.isPlace) return this.#within(from, from.node.parent())
     const { parent } = from.place!
     return parent ? this.#at(parent) : from.retain()

@@ -32,6 +32,9 @@ export interface Volume { readonly label: string }
 /** The request at work. An abort only hastens the end: what was lent stays lent until the method settles. */
 export interface Call { readonly aborted: boolean; onAbort(f: () => void): void }
 
+/** Does what only this translator knows, for an operator: the first of `words` says what, the others are its arguments. say: takes a line of words of what it has to tell, while
+ *  it is at it or at the end. EOPNOTSUPP: it knows no such thing; EINVAL, with a sentence, for arguments that make no sense. */
+export type Tell = (words: readonly string[], say: (line: readonly string[]) => void) => Awaitable<void>
 /** What Node.at understands. */
 export interface SnapshotInfo { readonly name: string; readonly time: Time }
 
@@ -47,6 +50,7 @@ export interface Translator extends AsyncDisposable {
   sync(): Awaitable<void>                                 // all that completed before this call survives power loss
   blobs?(): Blobs                                         // its flat face, for trees above; blobsOf(root) where absent
   snapshots?(): AsyncIterable<SnapshotInfo>               // what Node.at understands; a layer passes it on
+  tell?: Tell
   reconfigure?(options: Values<Options>): Awaitable<boolean>   // fsysopts: all of them, parsed, where what differs is `live`; false: only a new instance can
   close(): Awaitable<void>
 }

@@ -23,6 +23,7 @@ export interface Governed {
 export const HELP = `settrans [-a] [-p] [-g] [-f] [--timeout=SECONDS] PATH [STACK]
 showtrans PATH
 fsysopts [--layer=N] PATH KEY=VALUE...
+snapshot create|delete|list|rename|hold|release|diff|rollback PATH [NAME] [TO]
 reload [FILE]
 `
 
@@ -90,6 +91,12 @@ const verbs = {
     const knows = values.layer === undefined ? mounts.state(path).layers.findIndex(({ options }) => Object.keys(given).every((key) => Object.hasOwn(options, key))) : Number(values.layer)
     await mounts.options(path, given, Math.max(knows, 0))
     return `changed ${quote(path)}\n`
+  },
+  async snapshot(words: Words, { mounts }: Governed): Promise<string> {
+    const what = words.next(), path = pathOf(words), rest: string[] = [], answer: string[] = []
+    for (let word; (word = words.next()) !== undefined;) rest.push(word)
+    await mounts.tell(path, ['snapshot', what ?? '', ...rest], (line) => answer.push(`${line.map(quote).join(' ')}\n`))
+    return answer.join('')
   },
   async reload(words: Words, governed: Governed): Promise<string> {
     const { restart, ...applied } = await governed.reload(words.next())

@@ -9,6 +9,7 @@ import type { Node, SnapshotInfo, Translator } from '../translator.ts'
 import { Instance } from '../tree/instance.ts'
 
 import { TreeNode } from '../tree/node.ts'
+import { tell } from './tell.ts'
 import { Packer } from '../tree/packer.ts'
 import { resume } from '../tree/reclaim.ts'
 import { emptyTree, Tree } from '../tree/tree.ts'
@@ -66,6 +67,7 @@ class Snapshot implements Translator {
     return new TreeNode(this.tree, this.tree.files.retain(this.tree.root))
   }
   async *snapshots(): AsyncIterable<SnapshotInfo> { for (const { value: { name, time } } of this.tree.epochs.list()) yield { name, time } }
+  tell = (words: readonly string[], say: (line: readonly string[]) => void): Promise<void> => tell(this.tree, words, say)
   sync(): Promise<void> { return this.instance.sync() }
   async close(): Promise<void> {
     await this.#resuming

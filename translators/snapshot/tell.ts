@@ -1,0 +1,28 @@
+// What an operator can have done to a tree: its snapshots.
+
+import { errno } from 'ninep'
+import type { Tree } from '../tree/tree.ts'
+
+/** What the words after `snapshot` may be, each with how many more there are. */
+const verbs: Readonly<Record<string, readonly [words: string, count: number]>> = {
+  create: ['NAME', 1], delete: ['NAME', 1], list: ['', 0], rename: ['NAME TO', 2], hold: ['NAME TAG', 2], release: ['NAME TAG', 2],
+}
+
+/** See Tell. */
+export async function tell(tree: Tree, [area, what = '', ...rest]: readonly string[], say: (line: readonly string[]) => void): Promise<void> {
+  if (area !== 'snapshot') throw errno('EOPNOTSUPP', 'tell', area)
+  const verb = Object.hasOwn(verbs, what) ? verbs[what]! : undefined
+  if (!verb) throw errno('EINVAL', `snapshot "${what}" is not known. There are: ${Object.keys(verbs).join(', ')}`)
+  if (rest.length !== verb[1]) throw errno('EINVAL', `snapshot ${what} takes: PATH${verb[0] === '' ? '' : ` ${verb[0]}`}`)
+  const { epochs } = tree, [name = '', other = ''] = rest
+  switch (what) {
+    case 'create': return epochs.create(name)
+    case 'delete': return epochs.delete(name)
+    case 'rename': return epochs.rename(name, other)
+    case 'hold': return epochs.hold(name, other)
+    case 'release': return epochs.release(name, other)
+    case 'list': for (const { value: { name, time: { sec, nsec }, holds } } of epochs.list()) {
+      say([name, `time=${new Date(sec * 1000 + Math.floor(nsec / 1e6)).toISOString()}`, ...holds.map((hold) => `hold=${hold}`)])
+    }
+  }
+}
