@@ -186,7 +186,7 @@ export class Line {
     }
     this.#pieces = []
     // What the kernel took at once needs no other buffer.
-    if (socket.writableLength > 0) this.#out = Buffer.allocUnsafeSlow(OUT)
+    if (this.#outAt > 0 && socket.writableLength > 0) this.#out = Buffer.allocUnsafeSlow(OUT)
     this.#outAt = this.#outFrom = 0
   }
 
