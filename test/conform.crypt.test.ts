@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { crypt } from '../translators/crypt/crypt.ts'
 import { memory } from '../translators/memory/memory.ts'
 import { posix } from '../translators/posix/posix.ts'
+import { snapshot } from '../translators/snapshot/snapshot.ts'
 import type { Translator } from '../translators/translator.ts'
 import { conform } from './conform/conform.ts'
 import { key } from './crypt.ts'
@@ -21,3 +22,7 @@ async function start(path: string): Promise<Translator> {
 
 conform('crypt | memory', async () => crypt(key, await memory({})), { lacks: ['xattr-64k'] })
 conform('crypt | posix', () => start(mkdtempSync(join(base, 'd-'))), { lacks: ['own-space', 'xattr-64k'], crash: (translator) => start(paths.get(translator)!) })
+// The two ways to have both: blobs sealed below a tree, and a tree's files sealed above it.
+const state = () => mkdtempSync(join(base, 's-'))
+conform('snapshot | crypt | memory', async () => snapshot({ state: state() }, await crypt(key, await memory({}))), { quick: true })
+conform('crypt | snapshot | memory', async () => crypt(key, await snapshot({ state: state() }, await memory({}))), { lacks: ['xattr-64k'], quick: true })
