@@ -9,6 +9,8 @@ import type { Ring } from './ring.ts'
 
 export const ID = 'dir.id'
 const VERSION = 1
+/** id[16] n[1] and room for two names. */
+const MESSAGE = 49
 
 /** Whether a name in the child is one of ours, beside names. */
 export function isOurs(stored: string): boolean { return stored === ID || stored === 'dir.links' || stored.startsWith('tmp.') || stored.startsWith('name.') }
@@ -46,7 +48,7 @@ export class SealedDirectory {
     } else {
       const message = Buffer.alloc(Math.max(0, bytes.length - 1 - NONCE - TAG))
       if (bytes[0] !== VERSION) damage(ID, `its id is of version ${bytes[0]}, and this one knows ${VERSION}`)
-      if (message.length < 17 || !open(message, bytes.subarray(1 + NONCE), bytes.subarray(1, 1 + NONCE), this.ring.directory)) damage(ID, 'its id was altered, or sealed by another key')
+      if (message.length !== MESSAGE || !open(message, bytes.subarray(1 + NONCE), bytes.subarray(1, 1 + NONCE), this.ring.directory)) damage(ID, 'its id was altered, or sealed by another key')
       this.#names = Array.from({ length: message[16]! }, (_, i) => message.subarray(17 + 16 * i, 33 + 16 * i))
       this.#id = message.subarray(0, 16)
     }
@@ -62,19 +64,16 @@ export class SealedDirectory {
     this.#id = id
     this.#known.add(name.toString('latin1'))
   }
-  /** Gives it a name, or takes one. Loaded. */
-  async bind(node: Node, add: Buffer | null, drop: Buffer | null): Promise<void> {
-    this.#names = this.#names.filter((name) => !(add && name.equals(add)) && !(drop && name.equals(drop)))
-    if (add) {
-      this.#names.push(Buffer.from(add))
-      this.#known.add(add.toString('latin1'))
-    }
+  /** Its names are these, one or two. Loaded. */
+  async bind(node: Node, ...names: readonly Buffer[]): Promise<void> {
+    this.#names = names.map((name) => Buffer.from(name))
+    for (const name of names) this.#known.add(name.toString('latin1'))
     await this.#write(node, this.#id!)
   }
   /** Its id again, after it was emptied and not removed. */
   async restore(node: Node): Promise<void> { await this.#write(node, this.#id!) }
   async #write(node: Node, id: Buffer): Promise<void> {
-    const message = Buffer.concat([id, Buffer.of(this.#names.length), ...this.#names]), bytes = Buffer.alloc(1 + NONCE + message.length + TAG)
+    const message = Buffer.concat([id, Buffer.of(this.#names.length), ...this.#names], MESSAGE), bytes = Buffer.alloc(1 + NONCE + message.length + TAG)
     bytes[0] = VERSION
     randomInto(bytes.subarray(1, 1 + NONCE))
     seal(bytes.subarray(1 + NONCE), message, bytes.subarray(1, 1 + NONCE), this.ring.directory)
@@ -102,7 +101,7 @@ export async function content(dir: Node, name: string, most: number): Promise<Bu
     return into.subarray(0, have)
   } finally { await node.close() }
 }
-/** A small file of the child with these bytes, by one write; it has the owner of its directory. One that is there is no shorter after it. */
+/** A small file of the child with these bytes, by one write; it has the owner of its directory. One that is there has to be of the same length, or empty. */
 export async function store(dir: Node, name: string, bytes: Uint8Array): Promise<void> {
   const { uid, gid } = await dir.getattr(Attrs.UID | Attrs.GID)
   let handle
@@ -115,10 +114,7 @@ export async function store(dir: Node, name: string, bytes: Uint8Array): Promise
     await using node = await dir.walk(name)
     handle = await node.open(O.RDWR)
   }
-  try {
-    await handle.write(bytes, 0)
-    await handle.setattr({ size: bytes.length })
-  } finally { await handle.close() }
+  try { await handle.write(bytes, 0) } finally { await handle.close() }
 }
 /** All names of a directory of the child. */
 export async function entries(dir: Node): Promise<string[]> {

@@ -225,12 +225,12 @@ export class CryptNode extends ForwardNode<Vault> {
       }
     })
   }
-  /** What it is reached by changes: a name comes, one goes. Its times stay. */
-  async #bind(add: Buffer | null, drop: Buffer | null): Promise<void> {
+  /** What it is reached by changes: a name comes, or one goes. names: all that a directory has then. Its times stay. */
+  async #bind(add: Buffer | null, drop: Buffer | null, ...names: Buffer[]): Promise<void> {
     if (this.#dir) {
       await this.id('renameat')
       const { mtime, atime } = await this.child.getattr(Attrs.MTIME | Attrs.ATIME)
-      await this.#dir.bind(this.child, add, drop)
+      await this.#dir.bind(this.child, ...names)
       await this.child.setattr({ mtime, atime })
       return
     }
@@ -259,14 +259,14 @@ export class CryptNode extends ForwardNode<Vault> {
         if (toDir.gone) throw errno('ENOENT', 'renameat', newName)
         if (moved.#dir) await moved.#notAbove(to)
         await to.#beside(at)
-        await moved.#bind(at.siv, null)
+        await moved.#bind(at.siv, null, from.siv, at.siv)
         const rename = () => this.child.renameat(from.stored, to.child, at.stored, expect)
         try { await (victim && victim.#dir ? victim.#emptied(newName, rename) : rename()) } catch (e) {
-          await moved.#bind(null, at.siv)
+          await moved.#bind(null, at.siv, from.siv)
           throw e
         }
       })
-      await moved.#bind(null, from.siv)
+      await moved.#bind(null, from.siv, at.siv)
       await this.#unbeside(from)
       await dropLong(this.layer, link)
       if (victim && !victim.#dir) await victim.#lost(at.siv)
