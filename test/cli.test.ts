@@ -385,6 +385,14 @@ test('completion knows verbs, flags and paths of the server', () => {
     [['ls', '--aname', '/complete', '/o'], ['/one/']], [['ls', '--server', 'unix:/nowhere', '/compl'], none],
   ] as const) assert.equal(words(...line), found, line.join(' '))
   assert.ok(words('ls', '--').includes('--json'))
+  for (const flag of ['-a', '-p', '-g', '-f', '--timeout']) assert.ok(words('settrans', '-').includes(flag) || words('settrans', '--').includes(flag), flag)
+  assert.ok(words('showtrans', '--pa').includes('--passive'))
+  for (const [line, found] of [
+    [['settrans', '/x', 'ro'], ['rot13']], [['settrans', '-a', '--timeout', '3', '/x', 'rot'], ['rot13']], [['settrans', '/compl'], remote], [['settrans', '-g', '/compl'], remote],
+    [['settrans', '/x', 'rot13', ''], ['shift=']], [['settrans', '/x', 'rot13', 'shift=3', '\\|', 'mem'], ['memory']], [['settrans', '/x', 'rot13', "'|'", 'memory', 's'], ['size=']],
+    [['settrans', '/x', 'posix', './'], none], [['serve', '--at', '/x=rot'], ['/x=rot13']], [['serve', '--at', '/compl'], none],
+    [['showtrans', '/compl'], remote], [['explain', '/compl'], remote], [['fsysopts', '/compl'], remote], [['fsysopts', '/', 'si'], ['size=']], [['fsysopts', '/nope', ''], none],
+  ] as const) assert.equal(words(...line), found, line.join(' '))
   assert.ok(words('ls', '--').includes('-l'))
   assert.match(ok('completion'), 'ninefold')
 })

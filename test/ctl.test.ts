@@ -331,6 +331,18 @@ test('explain and top tell what each layer does', async () => {
   for (const { ops } of layers) assert.equal(ops.filter(({ op }) => op === 'write').map(({ calls, bytes }) => [calls, bytes]), [[1, 5]])
   assert.match(await ok(server, 'explain', '/elsewhere/file'), /^\/elsewhere\/file is served by \/, /)
   assert.match(await ok(server, 'top', '--once', '--interval', '0.1', '--sort', 'path'), /^PATH +LAYER +CALLS\/s +ERRORS\/s +BYTES\/s +OWN +BUSY +PENDING\n\/ +0 memory +0\.0 /)
+  // by a link, and through a passive translator
+  await ok(server, 'ln', '-s', '/t', '/link')
+  await ok(server, 'mkdir', '/t/d')
+  await ok(server, 'settrans', '-p', '/t/d', 'rot13 shift=1')
+  await ok(server, 'ln', '-s', '../link/d', '/t/again')
+  assert.match(await ok(server, 'explain', '/link/file'), /^\/link\/file leads to \/t\/file\n\/t\/file is served by \/t, number \d+, [^]*\n0 rot13 /)
+  assert.match(await ok(server, 'explain', '/link/again/absent'), /^\/link\/again\/absent leads to \/t\/d\/absent\n\/t\/d\/absent is served by \/t, .*\n {4}rot13 \| memory\n {4}seen through the passive translator of \/t\/d, running: rot13 shift=1\n\n/)
+  assert.match(await ok(server, 'explain', '/t/d/../file'), /^\/t\/d\/\.\.\/file leads to \/t\/file\n/)
+  await ok(server, 'ln', '-s', '/loop', '/loop')
+  assert.is((await cli(server, ['explain', '/loop/x'])).err, 'ninefold: explain: /loop/x: Too many levels of symbolic links\n')
+  const { given, path: real, passive } = JSON.parse(await ok(server, 'explain', '--json', '/link/d')) as { given: string; path: string; passive: unknown }
+  assert.equal([given, real, passive], ['/link/d', '/t/d', [{ path: '/t/d', stack: 'rot13 shift=1', state: 'running' }]])
   // load, while top looks
   const client = await connect(server.url), root = await client.attach({}), file = await (await root.walk('t', 'file')).open(O.RDONLY)
   const watching = spawn(bin, ['top', '--json', '--interval', '0.2'], { env: { ...process.env, NINEFOLD_SERVER: server.url }, stdio: ['ignore', 'pipe', 'inherit'] })

@@ -75,14 +75,19 @@ export class Remote {
     return this.#byHand(path, through)
   }
 
-  async #byHand(path: string, follow: boolean): Promise<File> {
-    let at: string[] = []                                  // names so far, none of them a link
+  /** The same path without links and dots. What is not there stays as it is written. ENOTDIR ELOOP */
+  async real(path: string): Promise<string> { return `/${(await this.#without(path, true, true)).join('/')}` }
+  async #byHand(path: string, follow: boolean): Promise<File> { return this.root.walk(...await this.#without(path, follow, false)) }
+  /** The names on the way, none of them a link, but for the last one if that is not to be followed. absent: as far as they are there, then as they are. */
+  async #without(path: string, follow: boolean, absent: boolean): Promise<string[]> {
+    let at: string[] = []
     const ahead = namesOf(path)
     for (let links = 0; ;) {
       const name = ahead.shift()
-      if (name === undefined) return this.root.walk(...at)
+      if (name === undefined) return at
       if (name === '..') { at.pop(); continue }
-      const file = await this.root.walk(...at, name)
+      const file = await this.root.walk(...at, name).catch((e: unknown) => { if (absent && isErrno(e, 'ENOENT') && !ahead.includes('..')) return undefined; throw e })
+      if (!file) return [...at, name, ...ahead]
       if (!isLink(file) || (ahead.length === 0 && !follow)) {
         at.push(name)
         await file.clunk()

@@ -6,7 +6,7 @@ import { command, fieldsOf, governing, table, translators, wordLines, wordsOf } 
 import type { Shown } from './control.ts'
 import { Failure, Misuse } from './failure.ts'
 import { escape, print, shown } from './format.ts'
-import type { Where } from './remote.ts'
+import type { Remote, Where } from './remote.ts'
 
 export interface SetOptions { readonly active: boolean; readonly passive: boolean; readonly goaway: boolean; readonly force: boolean; readonly timeout?: string }
 
@@ -66,23 +66,31 @@ export async function fsysopts(where: Where, path: string, given: readonly strin
     await command(where, ['fsysopts', ...layer === undefined ? [] : [`--layer=${layer}`], quote(path), ...given.map(quote)].join(' '))
     return
   }
-  const layers = await governing(where, async (remote) => {
-    const found = (await translators(remote)).find((each) => each.path === trimmed(path) && each.state !== 'leaving')
-    if (!found) throw new Failure(`${escape(path)}: nothing is mounted there`)
-    const lines = await wordsOf(remote, `/translators/${found.number}/options`) ?? []
-    const layers: { layer: number; name: string; options: Record<string, string>; live: string[] }[] = []
-    for (const [at, name, option, live] of lines) {
-      if (option === undefined) layers.push({ layer: Number(at), name: name!, options: {}, live: [] })
-      else {
-        const [[key, value]] = Object.entries(fieldsOf([option])) as [[string, string]], last = layers.at(-1)!
-        last.options[key] = value
-        if (live === 'live') last.live.push(key)
-      }
-    }
-    return layers.filter((each) => layer === undefined || String(each.layer) === layer)
-  })
+  const layers = (await governing(where, (remote) => layersAt(remote, path))).filter((each) => layer === undefined || String(each.layer) === layer)
   if (json) return print(JSON.stringify(layers))
   print(...layers.flatMap(({ layer, name, options, live }) => [`${layer} ${name}`, ...Object.entries(options).map(([key, value]) => `    ${key}=${shown(quote(value))}${live.includes(key) ? '   (can change)' : ''}`)]))
+}
+
+interface LayerOptions { readonly layer: number; readonly name: string; readonly options: Record<string, string>; readonly live: string[] }
+async function layersAt(remote: Remote, path: string): Promise<LayerOptions[]> {
+  const found = (await translators(remote)).find((each) => each.path === trimmed(path) && each.state !== 'leaving')
+  if (!found) throw new Failure(`${escape(path)}: nothing is mounted there`)
+  const lines = await wordsOf(remote, `/translators/${found.number}/options`) ?? []
+  const layers: LayerOptions[] = []
+  for (const [at, name, option, live] of lines) {
+    if (option === undefined) layers.push({ layer: Number(at), name: name!, options: {}, live: [] })
+    else {
+      const [[key, value]] = Object.entries(fieldsOf([option])) as [[string, string]], last = layers.at(-1)!
+      last.options[key] = value
+      if (live === 'live') last.live.push(key)
+    }
+  }
+  return layers
+}
+/** Options of what runs there that can be changed, as words that begin so. */
+export async function completeOptions(where: Where, path: string, current: string): Promise<string[]> {
+  const layers = await governing(where, (remote) => layersAt(remote, path))
+  return [...new Set(layers.flatMap(({ live }) => live))].map((key) => `${key}=`).filter((word) => word.startsWith(current))
 }
 
 /** Has the server read its config again, or another one: it is found from where you are. */

@@ -36,3 +36,11 @@ function standard({ default: value, unit, schema }: Option<unknown>): string {
   if ((schema as { maximum?: number }).maximum === 0o7777) return `0${value.toString(8)}`
   return `${value}${unit === 'seconds' ? 's' : ''}`
 }
+
+/** What may follow these words of a stack: translators where one has to stand, then its options. */
+export function completeStack(before: readonly string[], current: string): string[] {
+  let begun: readonly string[] = before
+  for (const [i, word] of before.entries()) if (/^[\\'"]*[|(,][\\'"]*$/.test(word)) begun = before.slice(i + 1)
+  const [name] = begun, words = name === undefined ? [...translators.keys()] : Object.keys(translators.get(name)?.definition.options ?? {}).map((key) => `${key}=`)
+  return words.filter((word) => word.startsWith(current) && !begun.some((given) => given.startsWith(word)))
+}

@@ -200,7 +200,7 @@ export function verbs(y: Argv, width: number): Argv {
     async (args) => (await import('./trans.ts')).reload(at(args), args.file, { json: args.json }))
 
     .command('explain <path>', 'tell which layers serve a path, and what each takes', (y) => governs(y)
-      .positional('path', one('of the namespace; links are not followed'))
+      .positional('path', one('of the namespace'))
       .option('json', json)
       .example('ninefold explain /export/a', ''),
     async (args) => (await import('./explain.ts')).explain(at(args), args.path, { json: args.json }))
@@ -254,17 +254,33 @@ export function verbs(y: Argv, width: number): Argv {
     async (args) => (await import('./events.ts')).events(at(args)))
 }
 
-/** What may follow the words so far, from the verb on: verbs and flags, else paths of the server, where a path of the server goes. */
+/** What may follow the words so far, from the verb on: verbs and flags, translators and options in a stack, paths of the server, where one goes. */
 export function completeLine(words: readonly string[]) {
   const current = words.at(-1) ?? ''                       // yargs' own is shielded
   return async (_: string, args: Record<string, unknown>, defaults: (done: (error: Error | null, words: string[] | undefined) => void) => void, done: (words: string[]) => void): Promise<void> => {
+    const { server, uid, user, aname, dialect } = args as { [flag: string]: string | undefined }
+    const where = () => at({ server, uid, user, aname: aname ?? '', dialect: spoken.find((one) => one === dialect) })
+    const stack = stackBefore(words)
+    if (stack && !current.startsWith('-')) return done((await import('./translators.ts')).completeStack(stack.before, stack.current).map((word) => stack.prefix + word))
+    if (words[0] === 'fsysopts' && positionals(words) === 1 && !current.startsWith('-')) return done(await (await import('./trans.ts')).completeOptions(where(), words[1]!, current).catch(() => []))
     if (words.length < 2 || !current.startsWith('/')) return defaults((_, words) => done((words ?? []).map((word) => word.replace(/^-(-\w)$/, '$1'))))
     // by hand: yargs does not know the verb's flags yet, and takes the /a of `ls -l /a` for a value
-    const before = words.slice(1, -1).filter((word, i) => (!word.startsWith('-') || word === '-') && !valued.includes(words[i]!)).length
+    const before = positionals(words)
     const here = words[0] === 'serve' || words[0] === 'create-translator' || words[0] === 'mount' || words[0] === 'umount' || words[0] === 'reload' || (words[0] === 'put' && before === 0) || (words[0] === 'get' && before === 1) || valued.includes(words.at(-2)!)
     if (here) return done([])                             // bash completes files of this machine itself
-    const { server, uid, user, aname, dialect } = args as { [flag: string]: string | undefined }
-    done(await (await import('./remote.ts')).complete(at({ server, uid, user, aname: aname ?? '', dialect: spoken.find((one) => one === dialect) }), current).catch(() => []))
+    done(await (await import('./remote.ts')).complete(where(), current).catch(() => []))
   }
+}
+/** Words behind the verb, but for flags and what belongs to them, and the one that is being typed. */
+function positionals(words: readonly string[]): number { return words.slice(1, -1).filter((word, i) => (!word.startsWith('-') || word === '-') && !valued.includes(words[i]!)).length }
+/** Where a stack is being typed: its words so far, and the last one, with what stands before it in that word. */
+function stackBefore(words: readonly string[]): { before: readonly string[]; current: string; prefix: string } | undefined {
+  const current = words.at(-1) ?? ''
+  if (words[0] === 'settrans' && positionals(words) > 0 && !valued.includes(words.at(-2)!)) {
+    const path = words.findIndex((word, i) => i > 0 && !word.startsWith('-') && !valued.includes(words[i - 1]!))
+    return { before: words.slice(path + 1, -1).filter((word) => !word.startsWith('-')), current, prefix: '' }
+  }
+  const given = words[0] === 'serve' && words.at(-2) === '--at' ? /^(\/[^=]*=)(\S*)$/.exec(current) : null
+  return given ? { before: [], current: given[2]!, prefix: given[1]! } : undefined
 }
 const valued = ['--server', '--uid', '--user', '--aname', '--dialect', '-m', '--mode', '--at', '--listen', '--state', '--log', '--dir', '--metrics', '--timeout', '--layer', '--interval', '--sort', '--suite', '-w', '--workload', '--server-pid', '--connections', '--depth', '--duration', '--warmup', '--msize', '--io', '--file-size', '--files', '--entries', '--walk-depth', '--reads', '--seed', '-o']
