@@ -12,7 +12,7 @@ const packages: Readonly<Record<string, string>> = {
   diod: 'diod', diodls: 'diod', diodcat: 'diod', diodload: 'diod', 'ganesha.nfsd': 'nfs-ganesha nfs-ganesha-vfs', '9mount': '9mount',
   tshark: 'tshark', fio: 'fio', dbench: 'dbench', 'stress-ng': 'stress-ng', sqlite3: 'sqlite3',
   setfattr: 'attr', getfattr: 'attr', setfacl: 'acl', getfacl: 'acl',
-  gcc: 'gcc libc6-dev', git: 'git', xz: 'xz-utils', strace: 'strace', socat: 'socat', tar: 'tar', bsdtar: 'libarchive-tools', fusermount3: 'fuse3', bindfs: 'bindfs',
+  gcc: 'gcc libc6-dev', git: 'git', xz: 'xz-utils', strace: 'strace', socat: 'socat', tar: 'tar', bsdtar: 'libarchive-tools', fusermount3: 'fuse3', bindfs: 'bindfs', script: 'bsdutils',
 }
 
 /** Whether the program is on the PATH (or in sbin, where some shells do not look). */

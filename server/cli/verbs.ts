@@ -210,8 +210,8 @@ export function verbs(y: Argv, width: number): Argv {
       .option('interval', { type: 'string', nargs: 1, default: '2', describe: 'seconds' })
       .option('sort', { choices: sorts, nargs: 1, default: 'calls' as const, describe: 'what comes first' })
       .option('json', { ...json, describe: 'print JSON, a line an interval' })
-      .example('ninefold top', 'q ends it').example('ninefold top --once --json --interval 10', ''),
-    async (args) => (await import('./explain.ts')).top(at(args), { once: args.once, json: args.json, interval: args.interval, sort: args.sort }))
+      .example('ninefold top', 'h tells its keys, q ends it').example('ninefold top --once --json --interval 10', ''),
+    async (args) => (await import('./top.ts')).top(at(args), { once: args.once, json: args.json, interval: args.interval, sort: args.sort }))
 
     .command('mount <url> <dir>', 'mount a server here, without 9p in the kernel (FUSE)', async (y) => y
       .positional('url', one('unix:SOCKET or tcp://HOST:PORT'))
