@@ -22,9 +22,16 @@ export interface Options {
   /** Gives up connecting, with its reason. */
   readonly signal?: AbortSignal
 }
+/** What of an AbortSignal is used: who makes many, for one call each, has lighter ones of his own. */
+export interface Signal {
+  readonly aborted: boolean
+  readonly reason: unknown
+  addEventListener(type: 'abort', told: (event: { readonly target: unknown }) => void): void
+  removeEventListener(type: 'abort', told: (event: { readonly target: unknown }) => void): void
+}
 export interface CallOptions {
   /** An abort sends Tflush. The call then ends with the signal's reason, or with its answer where that came first. */
-  readonly signal?: AbortSignal
+  readonly signal?: Signal
 }
 export interface AttachOptions {
   /** Default: none, and in 9P2000, which has no numbers, $USER or 'none'. */
@@ -78,7 +85,7 @@ interface Exchange {
   readonly into: Uint8Array | undefined
   /** Of a Tflush: what it is to end. */
   readonly flushes: Exchange | undefined
-  readonly signal: AbortSignal | undefined
+  readonly signal: Signal | undefined
   /** -1 before it is sent. */
   tag: number
   /** A Tflush for it was made: its tag is taken until Rflush, whatever comes before that. */
@@ -113,7 +120,7 @@ export class Client implements AsyncDisposable {
   readonly #waiting = new Set<Exchange>()
   readonly #flushes = new Set<Exchange>()
   /** What each signal would abort. */
-  readonly #signals = new Map<AbortSignal, Set<Exchange>>()
+  readonly #signals = new Map<Signal, Set<Exchange>>()
   /** Why it is over. */
   #end: { readonly error: unknown } | undefined
   readonly #closed: Promise<void>
@@ -244,7 +251,7 @@ export class Client implements AsyncDisposable {
   /** Resolves when it is over, whoever ended it. */
   get ended(): Promise<void> { return this.#closed }
 
-  #call(name: Request | Request<Older>, fields: object, into: Uint8Array | undefined, signal: AbortSignal | undefined): Promise<any> {
+  #call(name: Request | Request<Older>, fields: object, into: Uint8Array | undefined, signal: Signal | undefined): Promise<any> {
     return new Promise((resolve, reject) => {
       if (this.#end) return reject(this.#end.error)
       if (signal?.aborted) return reject(signal.reason)
@@ -332,21 +339,21 @@ export class Client implements AsyncDisposable {
   }
 
   // One listener a signal: a large read has many requests under one, and Node warns of the eleventh.
-  #listen(signal: AbortSignal, exchange: Exchange): void {
+  #listen(signal: Signal, exchange: Exchange): void {
     const group = this.#signals.get(signal)
     if (group) return void group.add(exchange)
     this.#signals.set(signal, new Set([exchange]))
     signal.addEventListener('abort', this.#aborted)
   }
-  #unlisten(signal: AbortSignal, exchange: Exchange): void {
+  #unlisten(signal: Signal, exchange: Exchange): void {
     const group = this.#signals.get(signal)!
     group.delete(exchange)
     if (group.size > 0) return
     this.#signals.delete(signal)
     signal.removeEventListener('abort', this.#aborted)
   }
-  readonly #aborted = ({ target }: Event): void => {
-    for (const exchange of [...this.#signals.get(target as AbortSignal) ?? []]) this.#abort(exchange)
+  readonly #aborted = ({ target }: { readonly target: unknown }): void => {
+    for (const exchange of [...this.#signals.get(target as Signal) ?? []]) this.#abort(exchange)
   }
 
   #fail(error: unknown): void {

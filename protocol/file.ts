@@ -17,6 +17,7 @@ const STREAM_AHEAD = 4
 const XATTR_MOST = 1024 * 1024
 
 export interface StreamOptions extends CallOptions {
+  readonly signal?: AbortSignal
   /** Where to end, bytes from the start of the file. Default: where the file does. */
   readonly end?: number
 }

@@ -1,7 +1,7 @@
 // A file of the peer, open: on the first connection, and for data on the others as well where there are more.
 
 import { direntsOf, errno, IOHDRSZ, isErrno, Lock, NAME_MAX, nameLength, O, QT } from 'ninep'
-import type { Attr, Dirent, File, Flock, LockStatus, SetAttr } from 'ninep'
+import type { Attr, Dirent, File, Flock, LockStatus, SetAttr, Signal } from 'ninep'
 import type { Call, DirSink, Handle } from '../translator.ts'
 import { Fid } from './fid.ts'
 import type { Again } from './link.ts'
@@ -39,7 +39,7 @@ export class RemoteHandle implements Handle {
     }
   }
 
-  #run<T>(again: Again, f: (file: File, signal: AbortSignal) => Promise<T>, call?: Call, fid = this.fid): Promise<T> {
+  #run<T>(again: Again, f: (file: File, signal: Signal) => Promise<T>, call?: Call, fid = this.fid): Promise<T> {
     return fid.link.run(again, async (session, signal) => {
       const file = fid.on(session)
       return f(file instanceof Promise ? await file : file, signal)
@@ -52,7 +52,7 @@ export class RemoteHandle implements Handle {
     const lane = this.#lanes[turn]
     return (lane === undefined ? this.#lanes[turn] = new Fid(links[turn]!, place, identity, flags) : lane) ?? this.fid
   }
-  async #data<T>(again: Again, f: (file: File, signal: AbortSignal) => Promise<T>, call?: Call): Promise<T> {
+  async #data<T>(again: Again, f: (file: File, signal: Signal) => Promise<T>, call?: Call): Promise<T> {
     const lane = this.#lane()
     if (lane === this.fid) return this.#run(again, f, call)
     let opened = false

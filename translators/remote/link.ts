@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, errno, isErrno, NONUNAME } from 'ninep'
-import type { AttachOptions, Client, File } from 'ninep'
+import type { AttachOptions, Client, File, Signal } from 'ninep'
 import type { Log } from '../options.ts'
 import type { Call } from '../translator.ts'
 
@@ -61,6 +61,25 @@ export class Voice {
 }
 export function message(error: unknown): string { return error instanceof Error ? error.message : String(error) }
 
+/** The time of a call, as the client's signal: an AbortController and a timer for each would cost more than the call. */
+class Deadline implements Signal {
+  aborted = false
+  reason: unknown
+  /** Where it is at work. */
+  session: Session | undefined
+  #told: ((event: { readonly target: unknown }) => void) | undefined
+  constructor(readonly until: number) {}
+  /** By the client, once for all that goes on under it. */
+  addEventListener(_: 'abort', told: (event: { readonly target: unknown }) => void): void { this.#told = told }
+  removeEventListener(): void { this.#told = undefined }
+  abort(reason: unknown): void {
+    if (this.aborted) return
+    this.aborted = true
+    this.reason = reason
+    this.#told?.({ target: this })
+  }
+}
+
 export class Link {
   #session: Session | undefined
   #looking: Promise<void> | undefined
@@ -69,6 +88,9 @@ export class Link {
   /** Told when there may be a connection, or none will be. */
   readonly #waiters = new Set<() => void>()
   readonly #ending = new AbortController()
+  /** Of the calls under way, the oldest first; and when the next is to be looked at. */
+  readonly #deadlines = new Set<Deadline>()
+  #timer: NodeJS.Timeout | undefined
   /** program: the peer, where it is one that is run here. Then nothing waits for it while there is none, and nothing is repeated: what it held has ended with it. */
   constructor(readonly where: Where, readonly voice: Voice, readonly program?: Program) {}
   /** The connection there is. */
@@ -87,31 +109,43 @@ export class Link {
   }
 
   /** Runs f on the connection there is, or on the next. The peer's refusals pass; ETIMEDOUT: it was not there in time, or did not answer; EIO. */
-  async run<T>(again: Again, f: (session: Session, signal: AbortSignal) => Promise<T>, call?: Call): Promise<T> {
-    const until = performance.now() + this.where.timeout
-    for (;;) {
-      const session = this.#session && !this.#session.client.closed ? this.#session : await this.#next(until, call)
-      try { return await this.#within(session, until, f, call) } catch (e) {
-        if (isErrno(e, 'EPROTO')) throw this.voice.lie(message(e), e)
-        if (!session.client.closed || !isErrno(e, 'ECONNRESET') || this.#ending.signal.aborted) throw e
-        if (performance.now() >= until) throw errno('ETIMEDOUT', 'the peer does not answer', this.where.url, e)
-        if (this.program) throw errno('EIO', 'the program went before it answered', undefined, e)
-        if (again === 'once' || (again === 'writes' && session.killed)) throw errno('EIO', 'the connection was lost before the answer: it may have been done', this.where.url, e)
+  async run<T>(again: Again, f: (session: Session, signal: Signal) => Promise<T>, call?: Call): Promise<T> {
+    const deadline = this.#begin()
+    call?.onAbort(() => deadline.abort(errno('ECANCELED', 'call')))
+    try {
+      for (;;) {
+        const session = deadline.session = this.#session && !this.#session.client.closed ? this.#session : await this.#next(deadline.until, call)
+        try { return await f(session, deadline) } catch (e) {
+          if (isErrno(e, 'EPROTO')) throw this.voice.lie(message(e), e)
+          if (!session.client.closed || !isErrno(e, 'ECONNRESET') || this.#ending.signal.aborted) throw e
+          if (performance.now() >= deadline.until) throw errno('ETIMEDOUT', 'the peer does not answer', this.where.url, e)
+          if (this.program) throw errno('EIO', 'the program went before it answered', undefined, e)
+          if (again === 'once' || (again === 'writes' && session.killed)) throw errno('EIO', 'the connection was lost before the answer: it may have been done', this.where.url, e)
+        }
       }
-    }
+    } finally { this.#deadlines.delete(deadline) }
   }
-  async #within<T>(session: Session, until: number, f: (session: Session, signal: AbortSignal) => Promise<T>, call?: Call): Promise<T> {
-    const controller = new AbortController()
-    let grace: NodeJS.Timeout | undefined
-    const timer = setTimeout(() => {
-      controller.abort(errno('ETIMEDOUT', 'the peer does not answer', this.where.url))
-      grace = setTimeout(() => this.#kill(session), GRACE)
-    }, Math.max(0, until - performance.now()))
-    call?.onAbort(() => controller.abort(errno('ECANCELED', 'call')))
-    try { return await f(session, controller.signal) } finally {
-      clearTimeout(timer)
-      clearTimeout(grace)
+  #begin(): Deadline {
+    const deadline = new Deadline(performance.now() + this.where.timeout)
+    this.#deadlines.add(deadline)
+    this.#timer ??= setTimeout(() => this.#expire(), this.where.timeout).unref()
+    return deadline
+  }
+  /** What has had its time is given up, and a connection on which that takes too long. */
+  #expire(): void {
+    const now = performance.now()
+    let next = Infinity
+    for (const deadline of this.#deadlines) {
+      const { until, session } = deadline
+      if (until > now) {
+        next = Math.min(next, until)
+        break                                             // they are in order, all having the same time
+      }
+      deadline.abort(errno('ETIMEDOUT', 'the peer does not answer', this.where.url))
+      if (session && until + GRACE <= now) this.#kill(session)
+      next = Math.min(next, Math.max(until + GRACE, now + GRACE / 4))
     }
+    this.#timer = next < Infinity ? setTimeout(() => this.#expire(), next - now).unref() : undefined
   }
   #kill(session: Session): void {
     session.killed = true
@@ -185,6 +219,7 @@ export class Link {
   async close(): Promise<void> {
     this.#ending.abort(errno('EIO', 'the translator was closed'))
     this.wake()
+    clearTimeout(this.#timer)
     await this.#session?.client.close()
     await this.#looking
   }

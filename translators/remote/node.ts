@@ -1,7 +1,7 @@
 // A file of the peer, not open.
 
 import { Attrs, deviceParts, errno, isErrno, nameLength, O, QT, TARGET_MAX } from 'ninep'
-import type { Attr, File, Qid, SetAttr, StatFs } from 'ninep'
+import type { Attr, File, Qid, SetAttr, Signal, StatFs } from 'ninep'
 import { ACL_ACCESS } from '../acl.ts'
 import type { Call, Created, Handle, Node, Owner, Volume } from '../translator.ts'
 import { Fid, isSame } from './fid.ts'
@@ -18,7 +18,7 @@ export class RemoteNode implements Node {
   get volume(): Volume { return this.peer.volume }
 
   /** Runs f on this file, wherever it is by then. */
-  #run<T>(again: Again, f: (file: File, session: Session, signal: AbortSignal) => Promise<T>, call?: Call): Promise<T> {
+  #run<T>(again: Again, f: (file: File, session: Session, signal: Signal) => Promise<T>, call?: Call): Promise<T> {
     return this.peer.names.run(again, async (session, signal) => {
       const found = this.fid.on(session)
       return f(found instanceof Promise ? await found : found, session, signal)
