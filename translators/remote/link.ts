@@ -10,6 +10,8 @@ import type { Call } from '../translator.ts'
 const AGAIN = 50, MOST = 5000, LASTS = 10_000
 /** The most where the peer is a program that is run here, and may be there soon. */
 const SOON = 250
+/** Milliseconds that a program may take until it listens. */
+const STARTS = 30_000
 /** Milliseconds that the peer has to answer a Tflush, before it is taken for dead. */
 const GRACE = 1000
 /** Milliseconds that pass before the same is said again. */
@@ -96,9 +98,9 @@ export class Link {
   /** The connection there is. */
   get client(): Client | undefined { return this.#session?.client }
 
-  /** The first connection. A program is waited for, as long as a call would be. */
+  /** The first connection. A program is waited for, as long as a call would be, or a start may take. */
   async start(): Promise<Session> {
-    const until = performance.now() + this.where.timeout
+    const until = performance.now() + Math.max(this.where.timeout, this.program ? STARTS : 0)
     for (;;) {
       try { return await this.#dial(until) } catch (e) {
         if (this.program?.gone) throw this.program.gone
