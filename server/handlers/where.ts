@@ -1,7 +1,7 @@
 // Where a file stands: the directory above, and its name there. Those of a directory that was reached by '..' are looked for.
 
 import { O, entryName, isErrno } from 'ninep'
-import type { DirSink } from '../../translators/translator.ts'
+import type { DirSink, Node, Volume } from '../../translators/translator.ts'
 import { get } from '../drive.ts'
 import type { Steps } from '../drive.ts'
 import type { Fid } from '../fid.ts'
@@ -29,7 +29,30 @@ function nameAmong(file: File, dir: File): string | undefined {
   for (let other = file.fids; other; other = other.next) if (other.dir === dir) return other.name
   return undefined
 }
-function* nameIn(dir: File, { node: { qid: { path } } }: File): Steps<string | undefined> {
+/** The name of a directory in the one above. It is looked for there from end to end, unless it still has the name that it was last found by. */
+function* nameIn(dir: File, file: File): Steps<string | undefined> {
+  const { volume, qid: { path } } = file.node, names = found.get(volume) ?? new Map<bigint, string>(), last = names.get(path)
+  if (last !== undefined && (yield* leadsTo(dir, last, file))) return last
+  const name: string | undefined = yield* search(dir, path)
+  names.delete(path)
+  if (name === undefined) return undefined
+  found.set(volume, names.set(path, name))
+  if (names.size > REMEMBERED) names.delete(names.keys().next().value!)
+  return name
+}
+/** Names that were looked for, of so many directories of each volume. */
+const found = new WeakMap<Volume, Map<bigint, string>>(), REMEMBERED = 1024
+function* leadsTo(dir: File, name: string, { node }: File): Steps<boolean> {
+  try {
+    const there: Node = yield* get(dir.node.walk(name)), same = there.volume === node.volume && there.qid.path === node.qid.path
+    dir.mount.close(there)
+    return same
+  } catch (e) {
+    if (isErrno(e)) return false
+    throw e
+  }
+}
+function* search(dir: File, path: bigint): Steps<string | undefined> {
   let found: string | undefined, cookie = 0n, left = 0
   const sink: DirSink = {
     add(entry, _type, at, name) {

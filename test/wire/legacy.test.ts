@@ -4,9 +4,11 @@ import { DM, DONT_TOUCH, NOFID, OPEN } from 'ninep'
 import type { UnixStat } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { parseStack } from '../../server/stack.ts'
+import { Meters } from '../../translators/meter.ts'
 import { olds } from './plan9/common.ts'
 import { me, Plan9 } from './plan9/client.ts'
-import { onDisk, onMemory, onSlow, Stand } from './stand.ts'
+import { onDisk, onMemory, onSlow, serving, Stand } from './stand.ts'
 import type { Stack } from './stand.ts'
 
 const NONUNAME = 0xffffffff, uid = process.getuid!()
@@ -141,4 +143,36 @@ for (const stack of [onMemory, onDisk, onSlow] as readonly Stack[]) {
     } finally { await stand.stop() }
   })
 }
+for (const dialect of olds) test(`the name of a directory that was come to by .. is looked for once, and again when it has another, with ${dialect}`, async () => {
+  const meters = new Meters()
+  await serving({ namespace: new Map([['/', parseStack('memory')]]), meters }, async ({ urls, mounts }, raw) => {
+    const p = await Plan9.versioned(urls[0]!, dialect), listings = () => [...mounts.state('/').layers[0]!.meter!].find(({ op }) => op === 'readdir')?.calls ?? 0
+    await p.attach(0)
+    for (let i = 0; i < 100; i++) await raw.mkdir(0, `d${i}`)
+    await raw.walk(0, 1, 'd50')
+    await raw.mkdir(1, 'below')
+    const name = async () => {
+      await p.walk(0, 1, 'd50', 'below')
+      await p.walk(1, 2, '..')
+      await p.clunk(1)
+      const { name } = await p.stat(2)
+      await p.clunk(2)
+      return name
+    }
+    await raw.clunk(1)
+    assert.is(await name(), 'd50')
+    const before = listings()
+    assert.ok(before > 0)
+    for (let i = 0; i < 20; i++) assert.is(await name(), 'd50')
+    assert.is(listings(), before)
+    // another has the name now
+    await raw.ok('Trenameat', { olddirfid: 0, oldname: 'd50', newdirfid: 0, newname: 'moved' })
+    await raw.mkdir(0, 'd50')
+    await p.walk(0, 1, 'moved', 'below')
+    await p.walk(1, 2, '..')
+    assert.is((await p.stat(2)).name, 'moved')
+    assert.ok(listings() > before)
+    await p.end()
+  })
+})
 test.run()
