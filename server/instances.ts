@@ -174,9 +174,3 @@ export class Instances {
     return back
   }
 }
-
-/** Starts a stack on its own; it ends when it is closed. path: what it is called after. */
-export async function startStack(stack: Stack, { path, log, state, meters }: { path: string; log: Log; state?: string; meters?: Meters }): Promise<Translator> {
-  const instances = new Instances(log, state, meters)
-  return (await instances.start(instances.plan(path, stack, null))).lease()
-}

@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { AT_REMOVEDIR, Attrs, O, S } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { startStack } from '../server/instances.ts'
 import { parseStack } from '../server/stack.ts'
 import { fault } from '../translators/fault/fault.ts'
 import { formatAcl, parseAcl } from '../translators/acl.ts'
@@ -21,6 +20,7 @@ import { trace } from '../translators/trace/trace.ts'
 import type { Translator } from '../translators/translator.ts'
 import { conform, conformBlobs, fails, get, put, text } from './conform/conform.ts'
 import { entries, find, stat } from './conform/tools.ts'
+import { startStack } from './started.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ninefold-layers-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))

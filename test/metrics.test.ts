@@ -9,10 +9,10 @@ import { connect, O } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseConfig } from '../server/config.ts'
-import { startStack } from '../server/instances.ts'
 import { parseStack } from '../server/stack.ts'
 import { Totals } from '../server/totals.ts'
 import { silent } from '../translators/options.ts'
+import { startStack } from './started.ts'
 
 const bin = join(resolve(fileURLToPath(import.meta.url), '../../..'), 'bin/ninefold')
 const test = suite('metrics')

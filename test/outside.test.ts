@@ -12,11 +12,11 @@ import { errno, isErrno } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseConfig } from '../server/config.ts'
-import { startStack } from '../server/instances.ts'
 import { Outside } from '../server/outside.ts'
 import { formatStack, parseStack } from '../server/stack.ts'
 import { silent } from '../translators/options.ts'
 import { fails, get, put, text } from './conform/conform.ts'
+import { startStack } from './started.ts'
 
 const root = resolve(fileURLToPath(import.meta.url), '../../..'), ninefold = join(root, 'bin/ninefold')
 const folder = mkdtempSync(join(tmpdir(), 'ninefold-outside-'))

@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { Attrs, O, S } from 'ninep'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { startStack } from '../server/instances.ts'
 import { parseStack } from '../server/stack.ts'
 import { memory } from '../translators/memory/memory.ts'
 import { Meters } from '../translators/meter.ts'
@@ -17,6 +16,7 @@ import type { Node, Translator } from '../translators/translator.ts'
 import { fails, get, put, text } from './conform/conform.ts'
 import { entries, find, has, ls, readAll, same, stat } from './conform/tools.ts'
 import { missing, requires } from './needs.ts'
+import { startStack } from './started.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ninefold-tar-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
