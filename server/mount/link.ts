@@ -44,10 +44,11 @@ export class Link {
 
   #take(session: Session): void {
     this.session = session
-    void session.client.ended.then(() => this.#lost(session))
+    void session.client.ended.then(() => this.lost(session))
   }
 
-  #lost(session: Session): void {
+  /** To be called by who sees it first: requests fail before the stream has said that it is over. */
+  lost(session: Session): void {
     if (this.session !== session) return
     this.session = undefined
     if (this.#stopped) return

@@ -132,6 +132,7 @@ export class Mount {
       } catch (error) {
         if (session && wasLost(session, error)) {
           request.again = true
+          this.link.lost(session)
           session = undefined
           continue
         }
