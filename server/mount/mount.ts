@@ -213,6 +213,10 @@ export class Mount {
       this.clunk(session, found.fid)
       found = undefined
     }
+    if (!found && node.others?.length) {
+      this.nodes.lost(node.parent, node.name)
+      return this.#reach(session, node, uid)
+    }
     found ??= await this.#search(session, from, node)
     if (!found) throw errno('ESTALE', 'walk', node.name)
     this.hold(session, node, uid, found.fid)

@@ -15,6 +15,8 @@ export class Node {
   /** Where it was last found. name '': the root; parent undefined: nowhere any more. */
   parent: Node | undefined
   name = ''
+  /** Where else it was found, of a file that has several names. */
+  others: readonly { readonly parent: Node; readonly name: string }[] | undefined
   /** Those last found in here. */
   children: Map<string, Node> | undefined
   /** Names it has, as of the last answer that said. */
@@ -104,18 +106,32 @@ export class Nodes {
   }
   /** Says where a node is now. */
   place(node: Node, dir: Node, name: string): void {
-    if (node.parent === dir && node.name === name) return
-    this.#unplace(node)
+    const { parent, name: last } = node
+    if (parent === dir && last === name) return
     const before = dir.children?.get(name)
-    if (before && before !== node) before.parent = undefined
+    if (before && before !== node) this.#displace(before, dir, name)
+    const others = node.nlink > 1 && !node.isDirectory ? [...node.others ?? [], ...parent ? [{ parent, name: last }] : []] : undefined
+    if (!others) this.#unplace(node)
+    node.others = others?.filter((other) => other.parent !== dir || other.name !== name)
     node.parent = dir
     node.name = name
     ;(dir.children ??= new Map()).set(name, node)
   }
+  /** It is nowhere any more. */
   #unplace(node: Node): void {
-    const { parent, name } = node
-    if (parent?.children?.get(name) === node) parent.children.delete(name)
-    node.parent = undefined
+    for (const { parent, name } of [...node.others ?? [], node]) if (parent?.children?.get(name) === node) parent.children.delete(name)
+    node.parent = node.others = undefined
+  }
+  /** It is not there any more, but perhaps elsewhere. */
+  #displace(node: Node, dir: Node, name: string): void {
+    if (dir.children?.get(name) === node) dir.children.delete(name)
+    if (node.parent !== dir || node.name !== name) node.others = node.others?.filter((other) => other.parent !== dir || other.name !== name)
+    else {
+      const next = node.others?.at(-1)
+      node.parent = next?.parent
+      node.name = next?.name ?? name
+      node.others = node.others?.slice(0, -1)
+    }
   }
   /** The node that was last found there. */
   at(dir: Node, name: string): Node | undefined { return dir.children?.get(name) }
@@ -123,19 +139,21 @@ export class Nodes {
   removed(dir: Node, name: string): void {
     const node = this.at(dir, name)
     if (!node) return
-    this.#unplace(node)
+    this.#displace(node, dir, name)
     if ((node.isDirectory || --node.nlink <= 0) && this.#byPath.get(node.qid.path) === node) this.#byPath.delete(node.qid.path)
   }
   /** Nothing is found there now. */
   lost(dir: Node, name: string): void {
     const node = this.at(dir, name)
-    if (node) this.#unplace(node)
+    if (node) this.#displace(node, dir, name)
   }
   moved(dir: Node, name: string, newDir: Node, newName: string): void {
     const node = this.at(dir, name)
     const over = this.at(newDir, newName)
     if (over && over !== node) this.removed(newDir, newName)
-    if (node) this.place(node, newDir, newName)
+    if (!node) return
+    this.#displace(node, dir, name)
+    this.place(node, newDir, newName)
   }
 
   /** One reference more. */

@@ -1,0 +1,3 @@
+import { list } from './list.ts'
+
+list('memory', 'memory size=2GiB')

@@ -1,0 +1,3 @@
+import { list } from './list.ts'
+
+list('posix', 'posix ./export devices=on host-caps=on')
