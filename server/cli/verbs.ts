@@ -185,7 +185,7 @@ export function verbs(y: Argv, width: number): Argv {
     async (args) => (await import('./trans.ts')).fsysopts(at(args), args.path, args.option, { json: args.json, ...(args.layer === undefined ? {} : { layer: args.layer }) }))
 
     .command('snapshot <what> <path> [words..]', 'keep a tree as it is, under a name, and look after those that are kept', (y) => governs(y)
-      .positional('what', { type: 'string', choices: ['create', 'list', 'rename', 'hold', 'release', 'delete'] as const, demandOption: true, describe: 'to do' })
+      .positional('what', { type: 'string', choices: ['create', 'list', 'rename', 'hold', 'release', 'rollback', 'delete'] as const, demandOption: true, describe: 'to do' })
       .positional('path', one('where it is mounted'))
       .positional('words', { type: 'string', array: true, default: [] as string[], describe: 'NAME; of rename NAME and TO, of hold and release NAME and a TAG' })
       .option('json', json)

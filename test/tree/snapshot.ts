@@ -27,6 +27,7 @@ export async function subject(child: (dir: string) => Promise<Translator>, durab
       sync: async () => translator.sync(),
       snapshot: (name) => insides(translator).tree.epochs.create(name),
       delete: (name) => insides(translator).tree.epochs.delete(name),
+      rollback: (name) => insides(translator).tree.epochs.rollback(name),
       pack: async () => { await insides(translator).packer.run(); await insides(translator).packer.compact() },
       restart: async () => {
         if (restarts++ % 2 && durability !== 'async') {

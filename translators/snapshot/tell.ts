@@ -5,7 +5,7 @@ import type { Tree } from '../tree/tree.ts'
 
 /** What the words after `snapshot` may be, each with how many more there are. */
 const verbs: Readonly<Record<string, readonly [words: string, count: number]>> = {
-  create: ['NAME', 1], delete: ['NAME', 1], list: ['', 0], rename: ['NAME TO', 2], hold: ['NAME TAG', 2], release: ['NAME TAG', 2],
+  create: ['NAME', 1], delete: ['NAME', 1], list: ['', 0], rename: ['NAME TO', 2], hold: ['NAME TAG', 2], release: ['NAME TAG', 2], rollback: ['NAME', 1],
 }
 
 /** See Tell. */
@@ -18,6 +18,7 @@ export async function tell(tree: Tree, [area, what = '', ...rest]: readonly stri
   switch (what) {
     case 'create': return epochs.create(name)
     case 'delete': return epochs.delete(name)
+    case 'rollback': return epochs.rollback(name)
     case 'rename': return epochs.rename(name, other)
     case 'hold': return epochs.hold(name, other)
     case 'release': return epochs.release(name, other)

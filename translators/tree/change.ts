@@ -1,7 +1,7 @@
 // A change in the making: the operations of one record, and what follows in memory once it is made. Versions and history as
 // FORMAT.md, "Epochs", has them: what a snapshot holds is kept before it is replaced.
 
-import { bytesOfName } from 'ninep'
+import { bytesOfName, errno } from 'ninep'
 import type { Awaitable } from '../translator.ts'
 import { EMPTY } from './chunks.ts'
 import type { File } from './file.ts'
@@ -43,6 +43,11 @@ export class Change {
     const old = this.instance.store.get(key) ?? null
     this.put(key, encodeVersioned(this.state.e, this.#stamp(key, old && versionOf(old), () => old!), rest ?? ZERO))
   }
+  /** Puts what `encode` makes over what is there. */
+  replace(key: string, encode: (birth: number, prev: number) => Buffer): void {
+    const old = this.instance.store.get(key) ?? null
+    this.put(key, encode(this.state.e, this.#stamp(key, old && versionOf(old), () => old!)))
+  }
   /** Takes away what is there. */
   remove(key: string): void {
     const old = this.instance.store.get(key)
@@ -57,7 +62,11 @@ export class Change {
 
   /** A file as this change will have it. */
   of(file: File): Inode { return this.#inodes.get(file) ?? file.v }
-  inode(file: File, v: Inode): void { this.#inodes.set(file, v) }
+  /** ESTALE: a rollback took the file away. */
+  inode(file: File, v: Inode): void {
+    if (file.gone) throw errno('ESTALE', 'tree', String(file.ino))
+    this.#inodes.set(file, v)
+  }
   /** The file is no more. */
   forget(file: File): void {
     this.#inodes.delete(file)
@@ -68,7 +77,7 @@ export class Change {
   enter(dir: File, name: string, old: Dent | null, ino: number, type: number): number {
     const { e } = this.state, key = nameKey(this.t, dir.ino, name), taken = old !== null && old.ino > 0
     const cookie = taken ? old.cookie : this.instance.takeCookie(), bytes = bytesOfName(name)
-    if (taken) this.#kill(dir, bytes, old)
+    if (taken) this.bury(dir.ino, bytes, old)
     const prev = this.#stamp(key, old, () => encode(old!))
     const dent = { birth: e, prev, ino, cookie, type }
     this.put(key, encodeDent(dent))
@@ -79,7 +88,7 @@ export class Change {
   /** A name that goes. */
   leave(dir: File, name: string, old: Dent): void {
     const prev = this.#removed(nameKey(this.t, dir.ino, name), old, () => encodeDent(old))
-    this.#kill(dir, bytesOfName(name), old)
+    this.bury(dir.ino, bytesOfName(name), old)
     this.delete(entryKey(this.t, dir.ino, old.cookie))
     const { e } = this.state
     this.after(() => {
@@ -88,10 +97,10 @@ export class Change {
     })
   }
   /** What snapshots hold of an entry of the listing that goes. */
-  #kill(dir: File, name: Uint8Array, { birth, ino, cookie, type }: Dent): void {
+  bury(dir: number, name: Uint8Array, { birth, ino, cookie, type }: Dent): void {
     const { s, lists } = this.state
     if (birth > s) return
-    const key = goneKey(this.t, dir.ino, cookie, s)
+    const key = goneKey(this.t, dir, cookie, s)
     this.put(key, encodeEntry(birth, ino, type, name))
     this.put(deadKey(this.t, lists.at(-1)!, birth, key.slice(4)), EMPTY)
   }

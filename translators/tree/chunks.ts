@@ -138,6 +138,11 @@ export class Chunks {
     if (!value) return                                    // fsck's to find
     const info = decodeBlobInfo(value), live = info.live + by
     if (live <= 0 && by < 0) { this.die(t, id, info); return }
+    if (info.list > 0) {                                  // it lives again
+      this.store.put(deadKey(t, info.list, info.birth, `b${id}`), null)
+      this.store.put(key, encodeBlobInfo({ ...info, live, list: 0 }))
+      return
+    }
     this.store.put(key, encodeBlobInfo({ ...info, live }))
     if (by > 0 || 2 * live >= info.size || info.birth <= this.state(t).s) return
     if (this.sparse.has(id)) this.wasted -= by

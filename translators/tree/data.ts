@@ -108,7 +108,7 @@ async function long(tree: Tree, file: File, bytes: Uint8Array, offset: number | 
   const { instance, t } = tree, id = instance.takeBlob()
   const pieces: Piece[] = [...split(offset ?? file.v.size, bytes.length)].map(({ chunk, off, from, len }) => ({ t, ino: file.ino, chunk, off, len, at: from }))
   await instance.setting.blobs.put(Buffer.from(id, 'latin1'), encodeBlob(instance.uuid, id, [bytes], pieces))
-  for (let wait; wait = cutting(tree, file);) await wait
+  for (let wait; wait = tree.gate ?? cutting(tree, file);) await wait
   const at = offset ?? file.v.size                        // found together with the write
   try {
     if (at > MAX_SIZE - bytes.length) throw errno('EFBIG', 'write')

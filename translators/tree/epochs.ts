@@ -5,13 +5,15 @@ import { now } from '../clock.ts'
 import { Change } from './change.ts'
 import { afterPrefix, be32, blobKey, deadKey, historyKey, intentKey, kindPrefix, snapshotKey, snapshotNameKey, stateKey, u32, u64 } from './keys.ts'
 import { Past } from './past.ts'
+import { resume } from './reclaim.ts'
+import { restore } from './rollback.ts'
 import type { Tree } from './tree.ts'
 import { decodeSnapshot, encodeSnapshot, encodeState, versionOf } from './values.ts'
 import type { SnapshotValue } from './values.ts'
 
 /** Keys that one record takes away. */
 const PIECE = 256
-const DELETE = 'delete'
+const DELETE = 'delete', ROLLBACK = 'rollback'
 
 /** What is told of work that takes its time: how much of it is done. */
 export type Progress = (done: number) => void
@@ -32,6 +34,8 @@ export class Epochs {
       const epoch = u32(key, 5)
       if (epoch !== leaving) this.#all.set(epoch, decodeSnapshot(value))
     }
+    const back = store.get(intentKey(tree.t, ROLLBACK))
+    if (back) await this.#restore(back.readUInt32BE(0))
     if (leaving > 0) this.#inTurn(() => this.#free(leaving)).catch((err: unknown) => this.#later(err))
   }
   #later(err: unknown): void {
@@ -105,6 +109,39 @@ export class Epochs {
     this.#all.set(epoch, value)
     await done
     await this.tree.instance.sync()
+  }
+
+  /** Makes the tree what it was. Nobody sees it half done; later snapshots stay. Files that were not there then are gone for who has them: ESTALE. ENOENT */
+  rollback(name: string, progress?: Progress): Promise<void> {
+    return this.#inTurn(async () => {
+      const epoch = this.find(name), { tree } = this
+      let open!: () => void
+      tree.gate = new Promise((resolve) => { open = resolve })
+      try {
+        const change = tree.change()
+        change.put(intentKey(tree.t, ROLLBACK), epochBytes(epoch))
+        await change.commit()
+        await this.#restore(epoch, progress)
+        await tree.instance.sync()
+        tree.gate = null
+        open()
+      } catch (e) {                                       // half done: the next start goes on
+        tree.instance.fail(e)
+        tree.gate = Promise.reject(errno('EIO', 'a rollback did not end: the next start goes on with it', name, e))
+        tree.gate.catch(() => {})
+        open()
+        throw e
+      }
+      await resume(tree)
+    })
+  }
+  async #restore(epoch: number, progress: Progress = () => {}): Promise<void> {
+    const { tree } = this
+    await restore(tree, epoch, progress)
+    const change = tree.change()
+    change.delete(intentKey(tree.t, ROLLBACK))
+    await change.commit()
+    tree.refresh()
   }
 
   /** Deletes it, and frees what it alone held. It is not there any more from the first turn on. ENOENT; EBUSY: it is held. */

@@ -17,6 +17,8 @@ export class File {
   /** Whether the database knows it, and knows it as one without a name. */
   stored = true
   orphan = false
+  /** A rollback took it away while somebody had it. */
+  gone = false
   /** Names in it, in the order of cookies where `complete` says that there are no others. ino 0: a name that is gone, and has a past; null: there is none. */
   names: Map<string, Dent | null> = new Map()
   complete = false
@@ -75,6 +77,7 @@ export class Files {
     }
     return file
   }
+  *[Symbol.iterator](): Generator<File> { yield* [...this.#all.values()] }
   known(ino: number): File | undefined { return this.#all.get(ino) }
   add(file: File): void { this.#all.set(file.ino, file) }
   retain(file: File): File {

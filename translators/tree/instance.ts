@@ -10,7 +10,7 @@ import type { Log } from '../options.ts'
 import type { Awaitable, Blobs } from '../translator.ts'
 import { Reader } from './blob.ts'
 import { Chunks } from './chunks.ts'
-import { Journal } from './journal.ts'
+import { isSegment, Journal } from './journal.ts'
 import type { Found, Segment } from './journal.ts'
 import { be32, be64, kindOf, META, RESERVED, snapshotKey, treeOf, u32 } from './keys.ts'
 import { BARRIER, decodeHead, decodeOps, DELETE, encodeRecord, MAP, MOVE, PUT, SLICE, TRIM } from './record.ts'
@@ -180,7 +180,7 @@ export class Instance {
     const sizes = new Map<string, number>(), named = new Map<string, number>()
     for (const op of decodeOps(bytes, at)) {
       if (op.op === PUT && kindOf(op.key) === 'B') sizes.set(op.key.slice(5), decodeBlobInfo(op.value).size)
-      else if (op.op === MAP) named.set(op.blob, op.t)
+      else if (op.op === MAP && !isSegment(op.blob)) named.set(op.blob, op.t)
       else if (op.op === MOVE) for (const { to } of op.moves) named.set(to, treeOf(op.key))
     }
     for (const [id, t] of named) {

@@ -24,21 +24,25 @@ function getattr(tree: Tree, file: File, mask: number): Attr {
   return { ...attr, acl: tree.xattr(file, ACL_ACCESS)! } // too large for the inode
 }
 
+/** f, as soon as the tree is not being made another. */
+function open<T>(tree: Tree, f: () => Awaitable<T>): Awaitable<T> { return tree.gate ? tree.gate.then(() => open(tree, f)) : f() }
+
 export class TreeNode implements Node {
   /** file: retained for it. */
   constructor(readonly tree: Tree, readonly file: File) {}
   get volume(): Volume { return this.tree.volume }
   get qid(): Qid { return this.file.qid }
 
+  #open<T>(f: () => Awaitable<T>): Awaitable<T> { return open(this.tree, f) }
   #node(file: File): TreeNode { return new TreeNode(this.tree, this.tree.files.retain(file)) }
-  walk(name: string): Node { return this.#node(this.tree.lookup(this.file, name)) }
-  parent(): Node {
+  walk(name: string): Awaitable<Node> { return this.#open(() => this.#node(this.tree.lookup(this.file, name))) }
+  parent(): Awaitable<Node> {
     if (!this.file.isDirectory) throw errno('ENOTDIR', 'parent')
-    return this.#node(this.tree.files.get(this.file.v.parent))
+    return this.#open(() => this.#node(this.tree.files.get(this.file.v.parent)))
   }
   at(snapshot: string): Node { return pastNode(this.tree.epochs.past(snapshot), this.file.ino) }
-  getattr(mask: number): Attr { return getattr(this.tree, this.file, mask) }
-  setattr(attr: SetAttr): Awaitable<void> { return this.tree.setattr(this.file, attr) }
+  getattr(mask: number): Awaitable<Attr> { return this.#open(() => getattr(this.tree, this.file, mask)) }
+  setattr(attr: SetAttr): Awaitable<void> { return this.#open(() => this.tree.setattr(this.file, attr)) }
   readlink(): string {
     const { file } = this
     if (!file.is(S.IFLNK)) throw errno('EINVAL', 'readlink')
@@ -55,11 +59,11 @@ export class TreeNode implements Node {
     if (type === S.IFLNK) throw errno('ELOOP', 'open')
     if (flags & O.DIRECTORY) throw errno('ENOTDIR', 'open')
     if (type !== S.IFREG) throw errno('ENXIO', 'open')
-    if (flags & O.TRUNC) return after(tree.setattr(file, { size: 0 }), () => new FileHandle(tree, file, flags))
+    if (flags & O.TRUNC) return after(this.setattr({ size: 0 }), () => new FileHandle(tree, file, flags))
     return new FileHandle(tree, file, flags)
   }
   create(name: string, flags: number, mode: number, owner: Owner): Awaitable<Created> {
-    return after(this.tree.make(this.file, name, S.IFREG | (mode & 0o7777), owner, 'create'), (file) => ({ node: new TreeNode(this.tree, file), handle: new FileHandle(this.tree, file, flags) }))
+    return after(this.#open(() => this.tree.make(this.file, name, S.IFREG | (mode & 0o7777), owner, 'create')), (file) => ({ node: new TreeNode(this.tree, file), handle: new FileHandle(this.tree, file, flags) }))
   }
   mkdir(name: string, mode: number, owner: Owner): Awaitable<Node> { return this.#made(name, S.IFDIR | (mode & 0o7777), owner, 'mkdir') }
   symlink(name: string, target: string, owner: Owner): Awaitable<Node> { return this.#made(name, S.IFLNK | 0o777, owner, 'symlink', 0n, Buffer.from(bytesOfName(target))) }
@@ -69,25 +73,27 @@ export class TreeNode implements Node {
     return this.#made(name, mode, owner, 'mknod', device ? rdev : 0n)
   }
   #made(name: string, mode: number, owner: Owner, op: string, rdev?: bigint, inline?: Buffer): Awaitable<Node> {
-    return after(this.tree.make(this.file, name, mode, owner, op, rdev, inline), (file) => new TreeNode(this.tree, file))
+    return after(this.#open(() => this.tree.make(this.file, name, mode, owner, op, rdev, inline)), (file) => new TreeNode(this.tree, file))
   }
-  link(target: Node, name: string): Awaitable<void> { return this.tree.link(this.#ours(target, 'link').file, this.file, name) }
-  renameat(name: string, dir: Node, newName: string, expect?: bigint): Awaitable<void> { return this.tree.rename(this.file, name, this.#ours(dir, 'renameat').file, newName, expect) }
-  unlinkat(name: string, flags: number, expect?: bigint): Awaitable<void> { return this.tree.unlink(this.file, name, flags, expect) }
+  link(target: Node, name: string): Awaitable<void> { return this.#open(() => this.tree.link(this.#ours(target, 'link').file, this.file, name)) }
+  renameat(name: string, dir: Node, newName: string, expect?: bigint): Awaitable<void> { return this.#open(() => this.tree.rename(this.file, name, this.#ours(dir, 'renameat').file, newName, expect)) }
+  unlinkat(name: string, flags: number, expect?: bigint): Awaitable<void> { return this.#open(() => this.tree.unlink(this.file, name, flags, expect)) }
   #ours(node: Node, op: string): TreeNode {
     if (node instanceof TreeNode && node.tree === this.tree) return node
     throw errno('EXDEV', op)
   }
 
-  getxattr(name: string): Uint8Array {
-    checkName(this.file.v.mode, name, 'getxattr')
-    const value = this.tree.xattr(this.file, name)
-    if (!value) throw errno('ENODATA', 'getxattr', name)
-    return value
+  getxattr(name: string): Awaitable<Uint8Array> {
+    return this.#open(() => {
+      checkName(this.file.v.mode, name, 'getxattr')
+      const value = this.tree.xattr(this.file, name)
+      if (!value) throw errno('ENODATA', 'getxattr', name)
+      return value
+    })
   }
-  setxattr(name: string, value: Uint8Array, flags: number): Awaitable<void> { return setXattr(this.tree, this.file, name, value, flags) }
-  listxattr(): string[] { return [...this.file.v.xattrs?.keys() ?? []] }
-  removexattr(name: string): Awaitable<void> { return removeXattr(this.tree, this.file, name) }
+  setxattr(name: string, value: Uint8Array, flags: number): Awaitable<void> { return this.#open(() => setXattr(this.tree, this.file, name, value, flags)) }
+  listxattr(): Awaitable<string[]> { return this.#open(() => [...this.file.v.xattrs?.keys() ?? []]) }
+  removexattr(name: string): Awaitable<void> { return this.#open(() => removeXattr(this.tree, this.file, name)) }
 
   close(): void { this.tree.release(this.file) }
   async [Symbol.asyncDispose](): Promise<void> { this.close() }
@@ -98,8 +104,8 @@ abstract class TreeHandle implements Handle {
   abstract read(into: Uint8Array, offset: number, call?: Call): Awaitable<Uint8Array>
   abstract write(bytes: Uint8Array, offset: number): Awaitable<number>
   abstract readdir(cookie: bigint, sink: DirSink, mask: number): Awaitable<boolean>
-  getattr(mask: number): Attr { return getattr(this.tree, this.file, mask) }
-  setattr(attr: SetAttr): Awaitable<void> { return this.tree.setattr(this.file, attr) }
+  getattr(mask: number): Awaitable<Attr> { return open(this.tree, () => getattr(this.tree, this.file, mask)) }
+  setattr(attr: SetAttr): Awaitable<void> { return open(this.tree, () => this.tree.setattr(this.file, attr)) }
   fsync(): Awaitable<void> { return this.tree.instance.sync() }
   close(): void { this.tree.release(this.file) }
   async [Symbol.asyncDispose](): Promise<void> { this.close() }
@@ -110,12 +116,14 @@ class FileHandle extends TreeHandle {
   read(into: Uint8Array, offset: number, call?: Call): Awaitable<Uint8Array> {
     const { tree, file } = this
     if ((this.flags & O.ACCMODE) === O.WRONLY) throw errno('EBADF', 'read')
+    if (tree.gate) return tree.gate.then(() => this.read(into, offset, call))
+    if (file.gone) throw errno('ESTALE', 'read')
     if (!(this.flags & O.NOATIME)) tree.accessed(file)
     return read(tree, file.v, (chunk) => tree.instance.chunks.extents(tree.t, file.ino, chunk), into, offset, call)
   }
   write(bytes: Uint8Array, offset: number): Awaitable<number> {
     if ((this.flags & O.ACCMODE) === O.RDONLY) throw errno('EBADF', 'write')
-    return write(this.tree, this.file, bytes, this.flags & O.APPEND ? null : offset)
+    return open(this.tree, () => write(this.tree, this.file, bytes, this.flags & O.APPEND ? null : offset))
   }
   readdir(): never { throw errno('ENOTDIR', 'readdir') }
   override setattr(attr: SetAttr): Awaitable<void> {
@@ -137,6 +145,7 @@ class DirectoryHandle extends TreeHandle {
   write(): never { throw errno('EBADF', 'write') }
   readdir(cookie: bigint, sink: DirSink, mask: number): Awaitable<boolean> {
     const { tree, file } = this
+    if (tree.gate) return tree.gate.then(() => this.readdir(cookie, sink, mask))
     if (cookie === 0n) this.#end = tree.instance.nextCookie
     tree.accessed(file)
     if (file.v.size === 0) return true

@@ -16,6 +16,7 @@ async function deleteChunks(tree: Tree, file: File, from: number): Promise<void>
   const begin = chunkKey(t, ino, from), end = afterPrefix(inodePrefix(t, 'K', ino))
   let some: number[] = []
   const go = async () => {
+    while (tree.gate) await tree.gate
     const change = tree.change()
     let gone = 0
     for (const chunk of new Set(some.splice(0))) {               // one that has changed may be in LevelDB as well
@@ -79,9 +80,10 @@ function leave(tree: Tree, file: File, err: unknown): void {
 export async function resume(tree: Tree): Promise<void> {
   const { t, instance: { store } } = tree
   for (const kind of ['U', 'O']) {
-    const prefix = kindPrefix(t, kind)
-    for await (const [key, value] of store.range(prefix, afterPrefix(prefix))) {
-      if (value.length === 8 || tree.instance.closed || tree.instance.failed) continue
+    const prefix = kindPrefix(t, kind), end = afterPrefix(prefix), fresh = store.changed(prefix, end)
+    const one = async (key: string) => {
+      const value = store.get(key)
+      if (!value || value.length === 8 || tree.instance.closed || tree.instance.failed) return
       const file = tree.files.get(u64(key, 5))
       if (kind === 'U') await cut(tree, file)
       else if (file.refs === 0 && file.v.nlink === 0) {
@@ -89,5 +91,7 @@ export async function resume(tree: Tree): Promise<void> {
         if (file.v.size > MANY * CHUNK && file.v.used > 0) { tree.files.release(file); await reclaim(tree, file) } else tree.release(file)
       }
     }
+    for (const key of fresh) await one(key)
+    for await (const [key] of store.range(prefix, end)) await one(key)
   }
 }

@@ -51,6 +51,8 @@ export class Tree {
   readonly files: Files
   readonly volume: Volume
   readonly epochs: Epochs
+  /** While all of it is made another, nobody sees anything. */
+  gate: Promise<void> | null = null
   constructor(readonly instance: Instance, readonly t: number) {
     this.volume = { label: `tree:${instance.uuid.toString('hex')}:${t}` }
     this.epochs = new Epochs(this)
@@ -66,6 +68,22 @@ export class Tree {
     const file = new File(this.t, ino, decodeInode(value))
     file.orphan = file.v.nlink === 0
     return file
+  }
+
+  /** Files in memory are as the database has them. */
+  refresh(): void {
+    for (const file of this.files) {
+      const value = this.instance.store.get(file.key)
+      file.forget()
+      if (value && value.length > 8) {
+        file.set(decodeInode(value))
+        file.orphan = file.v.nlink === 0
+      } else {
+        file.gone = true
+        file.v = { ...file.v, nlink: 0 }
+      }
+      if (file.refs === 0) this.files.forget(file)
+    }
   }
 
   /** What is under a name, or was: ino 0. ENOTDIR */
@@ -163,7 +181,8 @@ export class Tree {
 
   /** Nobody has the file, or a name for it. */
   release(file: File): void {
-    if (!this.files.release(file) || file.v.nlink > 0 || this.instance.closed || this.instance.failed) return
+    if (this.gate) { void this.gate.then(() => this.release(file), () => {}); return }
+    if (!this.files.release(file) || file.gone || file.v.nlink > 0 || this.instance.closed || this.instance.failed) return
     if (!this.#short(file.v)) { void reclaim(this, file); return }
     const change = this.change()
     this.end(change, file)
