@@ -1,5 +1,8 @@
 // The node face of crypt, with its child altered by hand: EIO and one line with path and block, and never a wrong byte.
 
+import { spawnSync } from 'node:child_process'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { O } from 'ninep'
@@ -11,6 +14,7 @@ import { folder, key, logged } from './crypt.ts'
 import type { Line } from './crypt.ts'
 
 const test = suite('crypt')
+const bin = resolve(fileURLToPath(import.meta.url), '../../../bin')
 const PAGE = 4096, HEADERS = 8192
 const pageAt = (page: number) => HEADERS + Math.floor(page / 64) * 65 * PAGE + PAGE * (1 + page % 64)
 const tagAt = (page: number) => HEADERS + Math.floor(page / 64) * 65 * PAGE + page % 64 * 64
@@ -317,6 +321,47 @@ test('equal files, names and values in two directories have nothing in common be
   assert.is.not(one.split('/')[1], two.split('/')[1])
   for (const at of [0, PAGE, tagAt(0), pageAt(0)]) assert.is.not(a.compare(b, at, at + 32, at, at + 32), 0)
   await it.top.close()
+})
+test('nothing that was put in is to be read below: names, contents, attributes, targets', async () => {
+  const it = await pair(), top = await it.top.attach(''), planted = 'PLANTED', seen: string[] = []
+  for (const name of [planted, `${planted}${'x'.repeat(200)}`]) {
+    await put(it.top, name, text(planted.repeat(3000)))
+    const node = await top.walk(name)
+    await node.setxattr(`user.${planted}`, text(planted), 0)
+    await node.close()
+    await (await top.symlink(`s${name}`, planted, owner)).close()
+    await (await mkdir(top, `d${name.slice(0, 200)}`)).close()
+    await put(it.top, `d${name.slice(0, 200)}/${planted}`, text(planted))
+  }
+  await (await top.symlink('far', planted.repeat(500), owner)).close()
+  const look = async (dir: Node): Promise<void> => {
+    for (const name of await ls(dir)) {
+      const node = await dir.walk(name)
+      seen.push(name, ...await node.listxattr())
+      for (const attribute of await node.listxattr()) seen.push(Buffer.from(await node.getxattr(attribute)).toString('latin1'))
+      if (node.qid.type & 0x80) await look(node)
+      else if (node.qid.type & 2) seen.push(await node.readlink())
+      else seen.push(Buffer.from(await get(node)).toString('latin1'))
+      await node.close()
+    }
+  }
+  await look(await it.brick.attach(''))
+  assert.ok(seen.length > 30)
+  assert.equal(seen.filter((one) => one.includes(planted) || one.includes('user.PL')), [])
+  await it.top.close()
+})
+test('a server with a wrong key does not start, and says which file in one line', () => {
+  const run = (stack: string, env: object = {}) => spawnSync(join(bin, 'ninefold'), ['serve', '--at', `/=${stack}`, '--listen', `unix:${folder}/s.sock`], { encoding: 'utf8', env: { ...process.env, ...env }, timeout: 60_000 })
+  for (const [stack, said] of [
+    [`crypt ${folder}/none | memory`, /crypt: .*\/none: there is no key file\. Make one: ninefold key new/],
+    [`crypt ${key['key-file']} | memory`, /crypt: env:NINEFOLD_KEY: the environment has no NINEFOLD_KEY\./],
+    [`crypt ${key['key-file']} unlock='command:echo wrong' | memory`, /crypt: .*\/key: the command opens none of its 1 slots \(test\)\./],
+  ] as const) {
+    const { status, stderr } = run(stack)
+    assert.is(status, 1, stderr)
+    assert.match(stderr, said)
+    assert.is(stderr.trim().split('\n').length, 1, stderr)
+  }
 })
 test('statfs is the child\'s, with names of 255 bytes', async () => {
   const it = await pair(), top = await it.top.attach('')

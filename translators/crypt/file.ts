@@ -11,8 +11,8 @@ const VERSION = 1, OUTER = 3 + NONCE
 const MOST_NAMES = 120, MOST_HOLES = 120
 /** The largest size: the child's file still has a length that is a number. */
 const LARGEST = Math.floor(Number.MAX_SAFE_INTEGER / GROUP) * PAGE * PAGES - PAGE * PAGES
-/** Tag pages that a file keeps. */
-const KEPT = 8
+/** Tag pages that are kept, of all files together: 4 KiB each. */
+const KEPT = 4096
 const none = Buffer.alloc(0)
 
 const pagesOf = (size: number): number => Math.ceil(size / PAGE)
@@ -30,6 +30,8 @@ interface Header {
 }
 /** live: for each page the slot that fits it: 0: not known, 1: A, 2: B. */
 interface Group { readonly tags: Buffer; readonly live: Uint8Array }
+/** The oldest first, and how each is forgotten. A file that is no longer in use leaves its own until then. */
+const kept = new Map<Group, () => void>()
 const enum Entry { DATA, HOLE, NONE }
 
 // What is used between two awaits only, by all files.
@@ -154,35 +156,64 @@ export class SealedFile {
     return found
   }
   #keep(group: number, it: Group): void {
-    if (this.#groups.size >= KEPT && !this.#groups.has(group)) this.#groups.delete(this.#groups.keys().next().value!)
+    if (kept.size >= KEPT) {
+      const [oldest, forget] = kept.entries().next().value!
+      kept.delete(oldest)
+      forget()
+    }
     this.#groups.set(group, it)
+    kept.set(it, () => { if (this.#groups.get(group) === it) this.#groups.delete(group) })
   }
 
   read(io: Handle, into: Uint8Array, offset: number, damage: Damage, call?: Call): Promise<Uint8Array> | Uint8Array {
-    return this.turn.take(false, async () => {
-      const { size } = await this.load(io, damage), length = Math.min(into.length, size - offset)
-      if (length <= 0) return into.subarray(0, 0)
-      const end = offset + length, memory = borrow()
-      try {
-        for (let at = offset; at < end;) {
-          const first = Math.floor(at / PAGE), group = Math.floor(first / PAGES), last = Math.min(Math.ceil(end / PAGE), (group + 1) * PAGES)
-          const stop = Math.min(end, last * PAGE)
-          if (this.#isHole(group)) into.fill(0, at - offset, stop - offset)
-          else {
-            const it = this.#groups.get(group) ?? await this.#group(io, group, damage)
-            const text = await this.#text(io, it, first, last, memory, call)
-            for (let page = first; page < last; page++) {
-              const from = Math.max(at, page * PAGE), to = Math.min(stop, (page + 1) * PAGE), inside = to - from === PAGE
-              const out = inside ? into.subarray(from - offset, to - offset) : plain
-              this.#openPage(it, page, text.subarray((page - first) * PAGE, (page - first + 1) * PAGE), out, damage)
-              if (!inside) into.set(plain.subarray(from - page * PAGE, to - page * PAGE), from - offset)
-            }
-          }
-          at = stop
+    return this.turn.take(false, () => this.#readNow(io, into, offset, damage, call) ?? this.#read(io, into, offset, damage, call))
+  }
+  /** Where header and tags are at hand, and the child's bytes too: in this turn of the loop. undefined: not so. */
+  #readNow(io: Handle, into: Uint8Array, offset: number, damage: Damage, call?: Call): Uint8Array | Promise<Uint8Array> | undefined {
+    if (!this.#header) return undefined
+    const { size } = this.#header, length = Math.min(into.length, size - offset)
+    if (length <= 0) return into.subarray(0, 0)
+    const first = Math.floor(offset / PAGE), last = Math.ceil((offset + length) / PAGE), group = Math.floor(first / PAGES), it = this.#groups.get(group)
+    if (!it || last > (group + 1) * PAGES) return undefined
+    const memory = borrow(), answer = io.read(memory.subarray(0, (last - first) * PAGE), pageAt(first), call)
+    if (answer instanceof Promise) return answer.then((text) => this.#opened(it, text, memory, first, last, into, offset, length, damage)).finally(() => { giveBack(memory) })
+        .then((got) => got ?? this.#read(io, into, offset, damage, call))
+    try { return this.#opened(it, answer, memory, first, last, into, offset, length, damage) } finally { giveBack(memory) }
+  }
+  /** undefined: the child gave less than it may have. */
+  #opened(it: Group, got: Uint8Array, memory: Buffer, first: number, last: number, into: Uint8Array, offset: number, length: number, damage: Damage): Uint8Array | undefined {
+    if (got.length < (last - first) * PAGE) return undefined
+    const text = got.buffer === memory.buffer ? memory : Buffer.from(got.buffer, got.byteOffset, got.length)
+    this.#openPages(it, text, first, last, into, offset, offset, offset + length, damage)
+    return into.subarray(0, length)
+  }
+  /** Pages, their text from the first on, over `into`, which begins at `offset` of the file; as far as they lie in [at, stop). */
+  #openPages(it: Group, text: Buffer, first: number, last: number, into: Uint8Array, offset: number, at: number, stop: number, damage: Damage): void {
+    for (let page = first; page < last; page++) {
+      const from = Math.max(at, page * PAGE), to = Math.min(stop, (page + 1) * PAGE), inside = to - from === PAGE
+      const out = inside ? into.subarray(from - offset, to - offset) : plain
+      this.#openPage(it, page, text.subarray((page - first) * PAGE, (page - first + 1) * PAGE), out, damage)
+      if (!inside) into.set(plain.subarray(from - page * PAGE, to - page * PAGE), from - offset)
+    }
+  }
+  async #read(io: Handle, into: Uint8Array, offset: number, damage: Damage, call?: Call): Promise<Uint8Array> {
+    const { size } = await this.load(io, damage), length = Math.min(into.length, size - offset)
+    if (length <= 0) return into.subarray(0, 0)
+    const end = offset + length, memory = borrow()
+    try {
+      for (let at = offset; at < end;) {
+        const first = Math.floor(at / PAGE), group = Math.floor(first / PAGES), last = Math.min(Math.ceil(end / PAGE), (group + 1) * PAGES)
+        const stop = Math.min(end, last * PAGE)
+        if (this.#isHole(group)) into.fill(0, at - offset, stop - offset)
+        else {
+          const it = this.#groups.get(group) ?? await this.#group(io, group, damage)
+          const text = await this.#text(io, it, first, last, memory, call)
+          this.#openPages(it, text, first, last, into, offset, at, stop, damage)
         }
-      } finally { giveBack(memory) }
-      return into.subarray(0, length)
-    })
+        at = stop
+      }
+    } finally { giveBack(memory) }
+    return into.subarray(0, length)
   }
   /** The bytes of pages of a group: fewer, where the child has fewer. */
   async #text(io: Handle, it: Group, first: number, last: number, memory: Buffer, call?: Call): Promise<Buffer> {
