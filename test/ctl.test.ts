@@ -114,6 +114,34 @@ for (const dialect of ['9P2000.L', '9P2000.u', '9P2000'] as const) test(`the tre
   }
 }, dialect))
 
+test('a connection tells who is at its other end, as whom he came in, and what he has open', async () => {
+  const client = await connect(server.tcp), uid = process.getuid!()
+  await attached(server, async (ctl) => {
+    const root = await client.attach({}), below = await client.attach({ aname: '/r' })
+    const all = await Promise.all((await names(await ctl.walk('connections'))).map(async (number) => ({ number, peer: await read(ctl, 'connections', number, 'peer') })))
+    const { number, peer } = all.find(({ peer }) => peer.startsWith('kind=tcp '))!
+    const told = (file: string) => read(ctl, 'connections', number, file)
+    assert.is(peer, `kind=tcp uid=${uid} address=127.0.0.1 on=tcp://127.0.0.1:0\n`)          // as it was asked for
+    assert.equal((await told('user')).trimEnd().split('\n').map((line) => line.replace(/ gid=.* root=/, ' root=')), [`uid=${uid} root=/`, `uid=${uid} root=/r`])
+    const before = /requests=(\d+)/.exec(await told('stats'))![1]!
+    await using file = await root.create('a file', O.RDWR, 0o600)
+    await using again = await (await root.walk('a file')).open(O.RDONLY)
+    await file.write(Buffer.alloc(5000), 0)
+    const fids = (await told('fids')).trimEnd().split('\n')
+    assert.is(fids.filter((line) => new RegExp(`^\\d+ mount=/ name='a file' qid=\\d+ uid=${uid} open=rw$`).test(line)).length, 1, fids.join('\n'))
+    assert.is(fids.filter((line) => / name='a file' .* open=r$/.test(line)).length, 1)
+    assert.is(fids.filter((line) => line.includes(' mount=/r ')).length, 1)
+    const stats = await told('stats'), figure = (key: string) => Number(new RegExp(` ${key}=(\\d+)`).exec(stats)![1])
+    assert.equal([figure('handles'), figure('fids'), figure('pending'), figure('unsent')], [2, fids.length, 0, 0])
+    assert.ok(figure('requests') > Number(before) && figure('received') > 5000, stats)
+    await again.clunk()
+    await below.clunk()
+    await client.close()
+    await until(async () => { try { await ctl.walk('connections', number); return false } catch (e) { return isErrno(e, 'ENOENT') } }, 'the end of the connection')
+  }).finally(() => client.close())
+  await ok(server, 'rm', '/a file')
+})
+
 test('a file says what was so when it was opened', () => attached(server, async (root) => {
   await using file = await (await root.walk('namespace')).open(O.RDONLY)
   await ok(server, 'settrans', '/later', 'memory')
