@@ -321,7 +321,7 @@ async function writeAll(handle: Handle, parts: readonly Uint8Array[], call?: Cal
   }
 }
 /** As many bytes as there are, into.length at most. */
-async function readAll(handle: Handle, into: Uint8Array, offset: number, call?: Call): Promise<Uint8Array> {
+export async function readAll(handle: Handle, into: Uint8Array, offset: number, call?: Call): Promise<Uint8Array> {
   let done = 0
   while (done < into.length) {
     const rest = into.subarray(done), got = await handle.read(rest, offset + done, call)
@@ -333,6 +333,7 @@ async function readAll(handle: Handle, into: Uint8Array, offset: number, call?: 
   return into.subarray(0, done)
 }
 
-function folderOf(hex: string): string { return `blobs/${hex.slice(0, 4)}/${hex.slice(4, 30)}` }
+/** Where a blob of this name is. */
+export function folderOf(hex: string): string { return `blobs/${hex.slice(0, 4)}/${hex.slice(4, 30)}` }
 /** ENOENT is an answer. */
 function absent(e: unknown): undefined { if (!isErrno(e, 'ENOENT')) throw e }

@@ -40,6 +40,19 @@ export class RemoteNode implements Node {
     if (!this.#isDirectory) throw errno('ENOTDIR', 'walk', name)
     return this.#run('reads', async (file) => (await this.#step(file, name)).node)
   }
+  /** What is reached by these names, by one walk; by none, this directory. ENOENT ENOTDIR */
+  reach(...names: string[]): Promise<RemoteNode> {
+    return this.#run('reads', async (file) => {
+      const found = await file.walk(...names)
+      let place = this.fid.place.hold()
+      for (const name of names) {
+        const below = place.down(name)
+        place.release()
+        place = below
+      }
+      return this.peer.node(place, found.qid, found)
+    })
+  }
   async parent(): Promise<Node> {
     const { peer, fid: { place } } = this
     if (!this.#isDirectory) throw errno('ENOTDIR', 'parent')

@@ -3,7 +3,8 @@
 import { Attrs, O, QT, errno, isErrno, S } from 'ninep'
 import type { Attr, Client, File, Qid } from 'ninep'
 import type { Env } from '../options.ts'
-import type { Node, Owner, Translator, Volume } from '../translator.ts'
+import type { Blobs, Owner, Translator, Volume } from '../translator.ts'
+import { RemoteBlobs } from './blobs.ts'
 import { Fid, isSame } from './fid.ts'
 import type { Identity } from './fid.ts'
 import { Link, Voice } from './link.ts'
@@ -31,6 +32,7 @@ export class Peer implements Translator {
   readonly #unsynced = new Map<bigint, Unsynced>()
   /** What a sync that nobody asked for met. */
   #owed: unknown
+  #blobs: Blobs | undefined
   #syncing: Promise<void> = Promise.resolve()
   /** What ends with it. */
   readonly #program: Program & AsyncDisposable | undefined
@@ -55,10 +57,11 @@ export class Peer implements Translator {
       throw e
     }
   }
-  attach(aname: string): Node {
+  attach(aname: string): RemoteNode {
     if (aname !== '' && aname !== '/') throw errno('ENOENT', 'attach', aname)
     return this.node(this.#root.hold(), this.#rootQid)
   }
+  blobs(): Blobs { return this.#blobs ??= new RemoteBlobs(this.attach('')) }
   /** A node of a file that has this place, which is held for it. file: by which it was found, if it was. */
   node(place: Place, qid: Qid, file?: File): RemoteNode {
     const known = plain(qid), identity: Identity = { path: known.path, type: known.type }
