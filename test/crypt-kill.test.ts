@@ -1,7 +1,7 @@
 // A writer is killed at any instant. What it wrote to is opened again: each page is old or new, each name there or not, and nothing unreadable.
 
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -12,19 +12,26 @@ import * as assert from 'uvu/assert'
 import { AT_REMOVEDIR, Attrs, O } from 'ninep'
 import { crypt } from '../translators/crypt/crypt.ts'
 import { posix } from '../translators/posix/posix.ts'
+import { snapshot } from '../translators/snapshot/snapshot.ts'
 import type { Node, Translator } from '../translators/translator.ts'
 import { get, has, ls, owner } from './conform/tools.ts'
 import { key, logged } from './crypt.ts'
+import type { Line } from './crypt.ts'
 
 const PAGE = 4096, PAGES = 150
 const NAMES = ['a', 'b', 'short name', 'l'.repeat(200), 'L'.repeat(255)]
-const over = (path: string) => posix({ path, owner: process.geteuid?.() === 0 ? 'host' : 'mapped' })
+/** What runs in a folder, by what it is called; the second with the state of the tree beside the blobs. */
+const stacks: Readonly<Record<string, (path: string, crypt: (child: Translator) => Promise<Translator>) => Promise<Translator>>> = {
+  'crypt | posix': async (path, crypt) => crypt(await posix({ path: made(`${path}/data`), owner: process.geteuid?.() === 0 ? 'host' : 'mapped' })),
+  'snapshot | crypt | posix': async (path, crypt) => snapshot({ state: `${path}/state`, segment: 2 ** 20 }, await crypt(await posix({ path: made(`${path}/data`) }))),
+}
+function made(path: string): string { mkdirSync(path, { recursive: true }); return path }
 /** Small numbers that look random, by seed. */
 const dice = (seed: number) => (n: number) => (seed = (seed * 1103515245 + 12345) % 2 ** 31) % n
 
 /** The writer. It says what it is about to do, and that it was done, until it is killed. */
-async function write(path: string, keys: typeof key, seed: number): Promise<void> {
-  const top = await crypt(keys, await over(path)), root = await top.attach(''), random = dice(seed), say = (line: string) => { process.stdout.write(`${line}\n`) }
+async function write(stack: string, path: string, keys: typeof key, seed: number): Promise<void> {
+  const top = await stacks[stack]!(path, (child) => crypt(keys, child)), root = await top.attach(''), random = dice(seed), say = (line: string) => { process.stdout.write(`${line}\n`) }
   const file = await root.walk('pages'), handle = await file.open(O.RDWR), d = await root.walk('d'), e = await root.walk('e')
   let size = (await file.getattr(Attrs.SIZE)).size
   say('ready')
@@ -60,13 +67,13 @@ async function shuffle(d: Node, e: Node, random: (n: number) => number): Promise
   }
 }
 
-if (process.argv[2] === 'write') await write(process.argv[3]!, JSON.parse(process.argv[4]!) as typeof key, Number(process.argv[5]))
+if (process.argv[2] === 'write') await write(process.argv[3]!, process.argv[4]!, JSON.parse(process.argv[5]!) as typeof key, Number(process.argv[6]))
 else {
-  const test = suite('crypt, killed'), seed = Number(process.env.NINEFOLD_SEED ?? Date.now() % 10_000), kills = Number(process.env.NINEFOLD_KILLS ?? 6)
-  test(`each page is old or new, after ${kills} kills (NINEFOLD_SEED=${seed})`, async () => {
+  const test = suite('crypt, killed'), seed = Number(process.env.NINEFOLD_SEED ?? Date.now() % 10_000), kills = Number(process.env.NINEFOLD_KILLS ?? 4)
+  for (const [stack, start] of Object.entries(stacks)) test(`${stack}: each page is old or new, after ${kills} kills (NINEFOLD_SEED=${seed})`, async () => {
     const path = mkdtempSync('/dev/shm/ninefold-crypt-kill-'), random = dice(seed)
     try {
-      const first = await crypt(key, await over(path)), root = await first.attach('')
+      const first = await start(path, (child) => crypt(key, child)), root = await first.attach('')
       const { node, handle } = await root.create('pages', O.RDWR, 0o600, owner)
       await handle.close()
       await node.close()
@@ -76,7 +83,7 @@ else {
       /** Per page what it may read as: generations; 0: zeros. */
       let pages: Set<number>[] = []
       for (let kill = 0; kill < kills; kill++) {
-        const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'write', path, JSON.stringify(key), String(seed % 1000 + kill)], { stdio: ['ignore', 'pipe', 'inherit'] })
+        const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'write', stack, path, JSON.stringify(key), String(seed % 1000 + kill)], { stdio: ['ignore', 'pipe', 'inherit'] })
         const lines: string[] = [], reader = createInterface({ input: child.stdout }), ended = once(child, 'exit'), read = once(reader, 'close')
         let killing: Promise<void> | undefined
         reader.on('line', (line) => {
@@ -102,7 +109,8 @@ else {
             if (done) { pages = next; sizes = [to] } else { sizes = [old.length, to]; pages = to > old.length ? next : old }
           }
         }
-        const { translator, lines: said } = await logged(await over(path))
+        let said: Line[] = []
+        const translator = await start(path, async (child) => { const { translator, lines } = await logged(child); said = lines; return translator })
         const bytes = Buffer.from(await get(translator, 'pages'))
         assert.ok(bytes.length % PAGE === 0 && sizes.includes(bytes.length / PAGE), `kill ${kill}: ${bytes.length / PAGE} pages of ${sizes}`)
         for (let page = 0; page * PAGE < bytes.length; page++) {

@@ -5,11 +5,12 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { O } from 'ninep'
+import { Attrs, connect, O } from 'ninep'
+import { serve } from '../server/server.ts'
 import { memory } from '../translators/memory/memory.ts'
 import { createKeyFile } from '../translators/keys.ts'
 import type { Node, Translator } from '../translators/translator.ts'
-import { fails, find, get, has, ls, mkdir, noise, outcome, owner, put, same, text } from './conform/tools.ts'
+import { entries, fails, find, get, has, ls, mkdir, noise, outcome, owner, put, same, text } from './conform/tools.ts'
 import { folder, key, logged } from './crypt.ts'
 import type { Line } from './crypt.ts'
 
@@ -292,9 +293,17 @@ test('a damaged file can be removed, and does not keep others from being listed'
   await put1(it, name, text(''))
   const top = await it.top.attach('')
   assert.equal(await ls(top), ['f', 'g'])
-  await top.unlinkat('f', 0)
+  const handle = await top.open(O.RDONLY), { list } = await entries(handle, { mask: Attrs.BASIC })
+  assert.equal(list.map(({ name, attr }) => [name, attr!.size]).sort(), [['f', 0], ['g', 1]])
+  await handle.close()
+  const server = await serve({ listen: [`unix:${folder}/damaged.sock`], namespace: new Map([['/', it.top]]) })
+  const client = await connect(server.urls[0]!), far = await client.attach()
+  assert.is((await outcome(() => far.walk('f').then((file) => file.open())))?.code, 'EIO')
+  await far.unlinkat('f')
   assert.equal(await ls(top), ['g'])
-  await it.top.close()
+  await top.close()
+  await client.close()
+  await server.stop()
 })
 test('another key opens nothing, and says so once', async () => {
   const it = await pair()

@@ -38,8 +38,7 @@ export class SealedDirectory {
   async #load(node: Node, name: Buffer | null, damage: Damage): Promise<Buffer> {
     const bytes = await content(node, ID, 4096)
     if (!bytes || bytes.length === 0) {
-      const other = (await entries(node)).find((entry) => !isOurs(entry) && entry !== 'lost+found')
-      if (other !== undefined) damage(ID, bytes ? 'its id is empty, and it is not' : 'it has no id')
+      if ((await holds(node)).other) damage(ID, bytes ? 'its id is empty, and it is not' : 'it has no id')
       const id = Buffer.alloc(16)
       randomInto(id)
       this.#names = name ? [Buffer.from(name)] : []
@@ -116,12 +115,20 @@ export async function store(dir: Node, name: string, bytes: Uint8Array): Promise
   }
   try { await handle.write(bytes, 0) } finally { await handle.close() }
 }
-/** All names of a directory of the child. */
-export async function entries(dir: Node): Promise<string[]> {
-  const found: string[] = []
+/** What a directory of the child holds: our own, and whether anything else, which ends the looking. */
+export async function holds(dir: Node): Promise<{ ours: string[]; other: boolean }> {
+  const ours: string[] = []
+  let other = false
   await using handle = await dir.open(O.RDONLY | O.DIRECTORY)
-  await handle.readdir(0n, { add: (_path, _type, _cookie, name) => { found.push(entryName(name)); return true } }, 0)
-  return found
+  await handle.readdir(0n, {
+    add(_path, _type, _cookie, bytes) {
+      const name = entryName(bytes)
+      if (isOurs(name)) ours.push(name)
+      else if (name !== 'lost+found') other = true
+      return !other
+    },
+  }, 0)
+  return { ours, other }
 }
 /** Nothing, where it is not there. */
 export async function remove(dir: Node, name: string): Promise<void> {

@@ -6,7 +6,7 @@ import { after, Files, ForwardHandle, ForwardNode } from '../forward.ts'
 import type { Log } from '../options.ts'
 import { hash, NONCE, open, random, randomInto, seal, TAG } from '../sodium.ts'
 import type { Awaitable, Call, Created, DirSink, Handle, Node, Owner } from '../translator.ts'
-import { content, entries, isOurs, remove, SealedDirectory, store } from './directory.ts'
+import { content, holds, isOurs, remove, SealedDirectory, store } from './directory.ts'
 import { SealedFile } from './file.ts'
 import type { Damage } from './file.ts'
 import type { Ring, Stored } from './ring.ts'
@@ -310,11 +310,11 @@ export class CryptNode extends ForwardNode<Vault> {
   #emptied(name: string, f: () => Awaitable<void>): Awaitable<void> {
     const dir = this.#dir!
     return dir.turn.take(true, async () => {
-      const all = await entries(this.child)
-      if (all.some((stored) => !isOurs(stored))) throw errno('ENOTEMPTY', 'unlinkat', name)
+      const { ours, other } = await holds(this.child)
+      if (other) throw errno('ENOTEMPTY', 'unlinkat', name)
       const { mtime, atime } = await this.child.getattr(Attrs.MTIME | Attrs.ATIME)
       await this.id('unlinkat')
-      for (const stored of all) await remove(this.child, stored)
+      for (const stored of ours) await remove(this.child, stored)
       try { await f() } catch (e) {
         await dir.restore(this.child)
         await this.child.setattr({ mtime, atime })
@@ -534,8 +534,12 @@ class CryptDirectory extends ForwardHandle<Vault> {
     if (type !== Dt.REG && type !== Dt.LNK && !isFile(attr)) return attr
     const child = await find(this.held.node, stored)
     if (!child) return undefined
-    await using node = new CryptNode(child, this.layer, `${this.path}/${name}`, null)
-    return { ...attr, size: (await node.getattr(Attrs.SIZE)).size }
+    const siv = Buffer.from(stored.replace('long.', ''), 'base64url').subarray(0, 16)
+    await using node = new CryptNode(child, this.layer, this.path === '/' ? `/${name}` : `${this.path}/${name}`, siv)
+    try { return { ...attr, size: (await node.getattr(Attrs.SIZE)).size } } catch (e) {
+      if (!isErrno(e, 'EIO')) throw e
+      return { ...attr, size: 0 }                         // damaged, which was told: the others are to be seen
+    }
   }
   override async close(): Promise<void> {
     try { await this.child.close() } finally { await this.held.release() }
