@@ -14,9 +14,9 @@ import { parseArgs } from 'node:util'
 const built = dirname(fileURLToPath(import.meta.url))
 const root = resolve(built, '../..')
 /** Files that take long, longest first: they start first, so that the others fill the second lane; the guest alone. */
-const slow = ['guest', 'cli', 'fuzz', 'conform.posix', 'wire', 'checker', 'conform', 'posix']
+const slow = ['guest', 'mount/list', 'cli', 'fuzz', 'conform.posix', 'wire', 'checker', 'conform', 'posix']
 /** Seconds a file may take, by the first word that its name begins with. */
-const limits: readonly (readonly [string, number])[] = [['guest', 900], ['fuzz', 900], ['cli', 600], ['', Number(process.env.NINEFOLD_TEST_LIMIT ?? 300)]]
+const limits: readonly (readonly [string, number])[] = [['guest', 900], ['fuzz', 900], ['cli', 600], ['mount/', 600], ['', Number(process.env.NINEFOLD_TEST_LIMIT ?? 300)]]
 /** Most bytes of one file's output that are kept: its tail, where totals and failures stand. */
 const KEPT = 4 << 20
 

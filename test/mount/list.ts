@@ -27,8 +27,7 @@ interface Entry {
 
 const entries: readonly Entry[] = [
   { name: 'git clones, checks, commits and repacks', needs: ['git'], limit: 120, lines: ({ repository }) => `
-    export HOME=$PWD GIT_CONFIG_COUNT=3 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
-    export GIT_CONFIG_KEY_1=user.name GIT_CONFIG_VALUE_1=somebody GIT_CONFIG_KEY_2=user.email GIT_CONFIG_VALUE_2=somebody@example
+    export HOME=$PWD; git config --global safe.directory '*'; git config --global user.name somebody; git config --global user.email somebody@example
     git clone -q 'file://${repository}' clone
     cd clone; git fsck --strict --full; test -z "$(git status --porcelain)"
     echo more >> d1/f1; git commit -qam more; git gc -q; git fsck --full; test "$(git rev-list --count HEAD)" -eq 4` },
