@@ -71,7 +71,7 @@ export class Handle {
 
   /** Gives its fids back. */
   close(mount: Mount): void {
-    mount.clunk(this.#session, this.#fid)
+    mount.retire(this.#session, this.#fid)             // what asks about the file may be using it
     const plain = this.#plain
     if (plain) plain.fid.then((fid) => mount.clunk(plain.session, fid), () => {})
   }

@@ -271,17 +271,17 @@ export class Mount {
   /** Keeps a fid for a node. */
   hold(session: Session, node: Node, uid: number, fid: number): void {
     const first = node.anyFid(session) === undefined, before = node.hold(session, uid, fid)
-    if (before !== undefined) this.#retire(session, before)
+    if (before !== undefined) this.retire(session, before)
     if (!first || node === this.nodes.root) return
     if (this.#held.push(node) > 2 * HELD) for (const old of this.#held.splice(0, HELD)) if (!old.isDirectory) this.release(old)
   }
   /** Gives a node's fids back. */
   release(node: Node): void {
     const { session } = this.link
-    for (const fid of node.drop(session)) this.#retire(session!, fid)
+    for (const fid of node.drop(session)) this.retire(session!, fid)
   }
   /** Clunks a fid that requests under way may still name, when they are done: its number must not mean another file to them. */
-  #retire(session: Session, fid: number): void {
+  retire(session: Session, fid: number): void {
     this.#retired.push({ order: this.#order, session, fid })
     this.#clunkRetired()
   }
