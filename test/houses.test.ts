@@ -31,7 +31,7 @@ const plan: Readonly<Record<string, { readonly houses: readonly string[]; readon
   protocol: { houses: ['protocol'], packages: [], node: ['node:net'] },
   translators: { houses: ['translators'], packages: ['ninep', 'koffi', 'classic-level', 'sodium-native'] },
   server: { houses: ['server', 'translators'], packages: ['ninep', 'koffi', 'pino', 'prom-client', 'yaml', 'yargs', 'yargs/helpers'] },
-  test: { houses: ['test', 'server', 'translators', 'protocol'], packages: ['ninep', 'koffi', 'uvu', 'uvu/assert', 'uvu/diff', 'ajv/dist/2020.js', 'pino', 'yaml'] },
+  test: { houses: ['test', 'server', 'translators', 'protocol'], packages: ['ninep', 'koffi', 'classic-level', 'uvu', 'uvu/assert', 'uvu/diff', 'ajv/dist/2020.js', 'pino', 'yaml'] },
   examples: { houses: ['examples'], packages: ['ninep', 'ninefold/*'] },
 }
 for (const [name, { houses, packages, node }] of Object.entries(plan)) {

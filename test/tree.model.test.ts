@@ -29,6 +29,6 @@ const weights = { restart: 0.5 }, ways = { far: true, files: 40, weights }
 test('snapshot over posix does what the model does, and its books agree', () => run(() => subject(onDisk), seed, count, ways))
 test('snapshot over memory likewise, with durability=async', () => run(() => subject(inMemory(), 'async', true), seed + 1, count, ways))
 test('snapshot over snapshot likewise', () => run(() => subject(async (dir) => snapshot({ state: join(dir, 'below') }, await onDisk(dir))), seed + 2, count / 3, { ...ways, far: false }))
-const past = { ...ways, weights: { restart: 0.5, snapshot: 2, delete: 1.6, rollback: 1, pack: 0.5 } }
+const past = { ...ways, weights: { restart: 0.5, snapshot: 2, delete: 1.6, rollback: 1, pack: 0.5, gc: 0.3 } }
 test('so do its snapshots', () => run(() => subject(onDisk, 'group', true, 65536), seed + 3, count, past))
 test.run()

@@ -10,3 +10,5 @@ export async function snapshot(where: Where, what: string, path: string, rest: r
   if (json && what === 'list') return print(`${JSON.stringify(lines.map(([name, ...words]) => ({ name, time: fieldsOf(words).time, holds: words.filter((word) => word.startsWith('hold=')).map((word) => word.slice(5)) })))}\n`)
   for (const words of lines) await print(`${words.map(shown).join(' ')}\n`)
 }
+
+export async function gc(where: Where, path: string): Promise<void> { await print(await command(where, `gc ${quote(path)}`)) }

@@ -185,12 +185,17 @@ export function verbs(y: Argv, width: number): Argv {
     async (args) => (await import('./trans.ts')).fsysopts(at(args), args.path, args.option, { json: args.json, ...(args.layer === undefined ? {} : { layer: args.layer }) }))
 
     .command('snapshot <what> <path> [words..]', 'keep a tree as it is, under a name, and look after those that are kept', (y) => governs(y)
-      .positional('what', { type: 'string', choices: ['create', 'list', 'rename', 'hold', 'release', 'rollback', 'delete'] as const, demandOption: true, describe: 'to do' })
+      .positional('what', { type: 'string', choices: ['create', 'list', 'rename', 'hold', 'release', 'diff', 'rollback', 'delete'] as const, demandOption: true, describe: 'to do' })
       .positional('path', one('where it is mounted'))
-      .positional('words', { type: 'string', array: true, default: [] as string[], describe: 'NAME; of rename NAME and TO, of hold and release NAME and a TAG' })
+      .positional('words', { type: 'string', array: true, default: [] as string[], describe: 'NAME; of diff NAME, and TO or now; of rename NAME and TO, of hold and release NAME and a TAG' })
       .option('json', json)
       .example('ninefold snapshot create /vault monday', '').example('ninefold ls /vault/.snapshots/monday', 'what was there').example('ninefold cat /vault/a@monday', ''),
     async (args) => (await import('./snapshot.ts')).snapshot(at(args), args.what, args.path, args.words, { json: args.json }))
+
+    .command('gc <path>', 'drop what nothing refers to, while it is in service', (y) => governs(y)
+      .positional('path', one('where it is mounted'))
+      .example('ninefold gc /vault', ''),
+    async (args) => (await import('./snapshot.ts')).gc(at(args), args.path))
 
     .command('reload [file]', 'have the server read its config again', (y) => governs(y)
       .positional('file', { type: 'string', describe: 'another config, from here on' })

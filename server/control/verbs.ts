@@ -24,6 +24,7 @@ export const HELP = `settrans [-a] [-p] [-g] [-f] [--timeout=SECONDS] PATH [STAC
 showtrans PATH
 fsysopts [--layer=N] PATH KEY=VALUE...
 snapshot create|delete|list|rename|hold|release|diff|rollback PATH [NAME] [TO]
+gc PATH
 reload [FILE]
 `
 
@@ -97,6 +98,11 @@ const verbs = {
     for (let word; (word = words.next()) !== undefined;) rest.push(word)
     await mounts.tell(path, ['snapshot', what ?? '', ...rest], (line) => answer.push(`${line.map(quote).join(' ')}\n`))
     return answer.join('')
+  },
+  async gc(words: Words, { mounts }: Governed): Promise<string> {
+    let answer = ''
+    await mounts.tell(pathOf(words), ['gc'], (line) => { answer += `${line.map(quote).join(' ')}\n` })
+    return answer
   },
   async reload(words: Words, governed: Governed): Promise<string> {
     const { restart, ...applied } = await governed.reload(words.next())

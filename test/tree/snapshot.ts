@@ -2,6 +2,7 @@
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { gc } from '../../translators/tree/gc.ts'
 import { fsck } from '../../translators/tree/fsck.ts'
 import type { Problem } from '../../translators/tree/fsck.ts'
 import { viewing } from '../../translators/tree/fsck-view.ts'
@@ -28,6 +29,7 @@ export async function subject(child: (dir: string) => Promise<Translator>, durab
       snapshot: (name) => insides(translator).tree.epochs.create(name),
       delete: (name) => insides(translator).tree.epochs.delete(name),
       rollback: (name) => insides(translator).tree.epochs.rollback(name),
+      gc: async () => void await gc(insides(translator).tree.instance, [1]),
       pack: async () => { await insides(translator).packer.run(); await insides(translator).packer.compact() },
       restart: async () => {
         if (restarts++ % 2 && durability !== 'async') {

@@ -1,23 +1,33 @@
 // What an operator can have done to a tree: its snapshots.
 
 import { errno } from 'ninep'
+import { diff } from '../tree/diff.ts'
+import { gc } from '../tree/gc.ts'
 import type { Tree } from '../tree/tree.ts'
 
 /** What the words after `snapshot` may be, each with how many more there are. */
 const verbs: Readonly<Record<string, readonly [words: string, count: number]>> = {
-  create: ['NAME', 1], delete: ['NAME', 1], list: ['', 0], rename: ['NAME TO', 2], hold: ['NAME TAG', 2], release: ['NAME TAG', 2], rollback: ['NAME', 1],
+  create: ['NAME', 1], delete: ['NAME', 1], list: ['', 0], rename: ['NAME TO', 2], hold: ['NAME TAG', 2], release: ['NAME TAG', 2], rollback: ['NAME', 1], diff: ['NAME [TO]', 1],
 }
 
 /** See Tell. */
 export async function tell(tree: Tree, [area, what = '', ...rest]: readonly string[], say: (line: readonly string[]) => void): Promise<void> {
+  if (area === 'gc') {
+    const { blobs, bytes } = await gc(tree.instance, [tree.t])
+    return say([`blobs=${blobs}`, `bytes=${bytes}`])
+  }
   if (area !== 'snapshot') throw errno('EOPNOTSUPP', 'tell', area)
   const verb = Object.hasOwn(verbs, what) ? verbs[what]! : undefined
   if (!verb) throw errno('EINVAL', `snapshot "${what}" is not known. There are: ${Object.keys(verbs).join(', ')}`)
-  if (rest.length !== verb[1]) throw errno('EINVAL', `snapshot ${what} takes: PATH${verb[0] === '' ? '' : ` ${verb[0]}`}`)
+  if (rest.length !== verb[1] && !(what === 'diff' && rest.length === 2)) throw errno('EINVAL', `snapshot ${what} takes: PATH${verb[0] === '' ? '' : ` ${verb[0]}`}`)
   const { epochs } = tree, [name = '', other = ''] = rest
   switch (what) {
     case 'create': return epochs.create(name)
     case 'delete': return epochs.delete(name)
+    case 'diff': {
+      for await (const { what, path, to } of diff(tree, epochs.find(name), other === '' ? Infinity : epochs.find(other))) say(to === undefined ? [what, path || '/'] : [what, path, to])
+      return
+    }
     case 'rollback': return epochs.rollback(name)
     case 'rename': return epochs.rename(name, other)
     case 'hold': return epochs.hold(name, other)

@@ -23,6 +23,8 @@ import type { Extent, Inode } from './values.ts'
 const MAX_SIZE = Number.MAX_SAFE_INTEGER
 /** Data that an inode has itself, and the longest write that goes to the journal, bytes. */
 const SMALL = 2048, SHORT = 65536
+/** Extents of a chunk: before it takes more it is written anew as a whole. */
+const MOST = 4096
 
 /** Bytes of data that a file has. */
 export function bytesOf(v: Inode): number { return v.used + (v.flags & INLINE ? v.inline!.length : 0) }
@@ -95,6 +97,9 @@ export function write(tree: Tree, file: File, bytes: Uint8Array, offset: number 
     change.inode(file, withInline(modified(v, time), data))
     return after(change.commit(), () => bytes.length)
   }
+  for (const { chunk } of split(at, bytes.length)) {
+    if (tree.instance.chunks.extents(tree.t, file.ino, chunk).length >= MOST) return condense(tree, file, chunk).then(() => write(tree, file, bytes, offset))
+  }
   let used = outOfInode(tree, change, file)
   for (const { chunk, off, from, len } of split(at, bytes.length)) {
     used += len - overlap(tree, change, file, chunk, off, off + len)
@@ -123,6 +128,28 @@ async function long(tree: Tree, file: File, bytes: Uint8Array, offset: number | 
   } catch (e) {
     if (!instance.failed) await Promise.resolve(instance.setting.blobs.drop([Buffer.from(id, 'latin1')])).catch(() => {})
     throw e
+  }
+}
+/** Writes a chunk that is in too many pieces as one, its holes as zeros. */
+async function condense(tree: Tree, file: File, chunk: number): Promise<void> {
+  const { instance, t } = tree, { chunks, setting: { blobs } } = instance
+  for (;;) {
+    const list = chunks.extents(t, file.ino, chunk), last = list.at(-1), { v } = file
+    if (!last || list.length < MOST) return
+    const data = Buffer.alloc(last.off + last.len), id = instance.takeBlob(), name = Buffer.from(id, 'latin1')
+    data.set(await read(tree, v, (chunk) => chunks.extents(t, file.ino, chunk), data, chunk * CHUNK))
+    await blobs.put(name, encodeBlob(instance.uuid, id, [data], [{ t, ino: file.ino, chunk, off: 0, len: data.length, at: 0 }]))
+    if (file.v.version !== v.version || tree.gate || file.gone) {                        // it was written to meanwhile
+      await blobs.drop([name])
+      while (tree.gate) await tree.gate
+      continue
+    }
+    const change = tree.change(), used = data.length - covered(chunks.extents(t, file.ino, chunk), 0, data.length)
+    change.put(blobKey(t, id), encodeBlobInfo({ birth: change.state.e, size: data.length, live: 0, list: 0 }))
+    change.ops.push({ op: MAP, t, ino: file.ino, chunk, off: 0, len: data.length, blob: id, at: 0 })
+    change.used = used
+    change.inode(file, { ...file.v, used: file.v.used + used })
+    return await change.commit()
   }
 }
 function grown(change: Change, file: File, used: number, end: number, time: Time, n: number): Awaitable<number> {

@@ -351,6 +351,7 @@ export class Instance {
     this.#doomed.push({ seq: this.journal.seq, id, size })
     this.doomedBytes += size
   }
+  isDoomed(id: string): boolean { return this.#doomed.some((each) => each.id === id) }
   /** Drops the dead, as far as LevelDB knows that they are and nobody reads them. */
   async #drop(): Promise<void> {
     const [oldest] = this.#reads, before = Math.min(this.applied, oldest?.seq ?? Infinity)
