@@ -13,6 +13,9 @@ import type { Peer } from './peer.ts'
 /** What the peer is told of how to open. */
 const OPEN = O.ACCMODE | O.TRUNC | O.APPEND | O.NONBLOCK | O.SYNC | O.NOATIME | O.DIRECTORY
 
+/** setuid and setgid come when the owner is the one that it is to be: what is made is the user's at first, who may be root. */
+const SPECIAL = 0o6000
+
 export class RemoteNode implements Node {
   constructor(readonly peer: Peer, readonly fid: Fid, public qid: Qid) {}
   get volume(): Volume { return this.peer.volume }
@@ -98,7 +101,7 @@ export class RemoteNode implements Node {
   create(name: string, flags: number, mode: number, owner: Owner): Promise<Created> {
     const { peer, fid: { place } } = this, as = flags & OPEN & ~O.TRUNC
     return this.#change(async (dir) => {
-      const opened = await dir.create(name, as | O.CREAT | O.EXCL, mode, owner.gid)
+      const opened = await dir.create(name, as | O.CREAT | O.EXCL, mode & ~SPECIAL, owner.gid)
       let node: RemoteNode | undefined
       try {
         await this.#owned(dir, name, opened, mode, owner)
@@ -119,11 +122,11 @@ export class RemoteNode implements Node {
       }
     })
   }
-  mkdir(name: string, mode: number, owner: Owner): Promise<Node> { return this.#make(name, mode, owner, (dir) => dir.mkdir(name, mode, owner.gid)) }
+  mkdir(name: string, mode: number, owner: Owner): Promise<Node> { return this.#make(name, mode, owner, (dir) => dir.mkdir(name, mode & ~SPECIAL, owner.gid)) }
   symlink(name: string, target: string, owner: Owner): Promise<Node> { return this.#make(name, 0o777, owner, (dir) => dir.symlink(name, target, owner.gid)) }
   mknod(name: string, mode: number, rdev: bigint, owner: Owner): Promise<Node> {
     const { major, minor } = deviceParts(rdev)
-    return this.#make(name, mode, owner, (dir) => dir.mknod(name, mode, major, minor, owner.gid))
+    return this.#make(name, mode, owner, (dir) => dir.mknod(name, mode & ~SPECIAL, major, minor, owner.gid))
   }
   #make(name: string, mode: number, owner: Owner, make: (dir: File) => Promise<Qid>): Promise<Node> {
     return this.#change(async (dir) => {
