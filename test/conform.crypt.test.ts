@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { crypt } from '../translators/crypt/crypt.ts'
+import { crash, fault } from '../translators/fault/fault.ts'
 import { memory } from '../translators/memory/memory.ts'
 import { posix } from '../translators/posix/posix.ts'
 import { snapshot } from '../translators/snapshot/snapshot.ts'
@@ -22,6 +23,22 @@ async function start(path: string): Promise<Translator> {
 
 conform('crypt | memory', async () => crypt(key, await memory({})), { lacks: ['xattr-64k'] })
 conform('crypt | posix', () => start(mkdtempSync(join(base, 'd-'))), { lacks: ['own-space', 'xattr-64k'], crash: (translator) => start(paths.get(translator)!) })
+// Power loss, of all that was not synced.
+const below = new WeakMap<Translator, Translator>()
+async function dropping(child: Translator): Promise<Translator> {
+  const translator = await crypt(key, child)
+  below.set(translator, child)
+  return translator
+}
+conform('crypt | fault that drops what was not synced', async () => dropping(await fault({ 'drop-unsynced': true }, await memory({}))), {
+  lacks: ['own-space', 'xattr-64k'], quick: true,
+  async crash(translator) {
+    const child = below.get(translator)!
+    await crash(child)
+    return dropping(child)
+  },
+})
+
 // The two ways to have both: blobs sealed below a tree, and a tree's files sealed above it.
 const state = () => mkdtempSync(join(base, 's-'))
 conform('snapshot | crypt | memory', async () => snapshot({ state: state() }, await crypt(key, await memory({}))), { quick: true })

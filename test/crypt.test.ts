@@ -7,6 +7,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Attrs, connect, O } from 'ninep'
 import { serve } from '../server/server.ts'
+import { crash, fault } from '../translators/fault/fault.ts'
 import { memory } from '../translators/memory/memory.ts'
 import { createKeyFile } from '../translators/keys.ts'
 import type { Node, Translator } from '../translators/translator.ts'
@@ -371,6 +372,25 @@ test('a server with a wrong key does not start, and says which file in one line'
     assert.match(stderr, said)
     assert.is(stderr.trim().split('\n').length, 1, stderr)
   }
+})
+test('what was synced is readable under its new name, if that survives power loss', async () => {
+  const child = await fault({ 'drop-unsynced': true }, await memory({})), { translator } = await logged(child), root = await translator.attach('')
+  await put(translator, 'f', text('x'))
+  await (await mkdir(root, 'd')).close()
+  await put(translator, 'd/f', text('y'))
+  await put(translator, 'l', text('z'))
+  await translator.sync()
+  await root.renameat('f', root, 'g')
+  await root.renameat('d', root, 'e')
+  await root.link(await root.walk('l'), 'm'.repeat(255))
+  const handle = await root.open(O.RDONLY)
+  await handle.fsync(false)
+  await crash(child)
+  const again = await logged(child), top = await again.translator.attach('')
+  assert.equal(await ls(top), ['e', 'g', 'l', 'm'.repeat(255)])
+  for (const [name, content] of [['g', 'x'], ['e/f', 'y'], ['l', 'z'], ['m'.repeat(255), 'z']] as const) assert.equal(await get(again.translator, name), text(content))
+  assert.equal(again.lines, [])
+  await again.translator.close()
 })
 test('statfs is the child\'s, with names of 255 bytes', async () => {
   const it = await pair(), top = await it.top.attach('')

@@ -100,7 +100,8 @@ export async function content(dir: Node, name: string, most: number): Promise<Bu
     return into.subarray(0, have)
   } finally { await node.close() }
 }
-/** A small file of the child with these bytes, by one write; it has the owner of its directory. One that is there has to be of the same length, or empty. */
+/** A small file of the child with these bytes, by one write; it has the owner of its directory. One that is there has to be of the same length, or empty.
+ *  It survives power loss from then on: a name that is there without it could not be read. */
 export async function store(dir: Node, name: string, bytes: Uint8Array): Promise<void> {
   const { uid, gid } = await dir.getattr(Attrs.UID | Attrs.GID)
   let handle
@@ -113,7 +114,10 @@ export async function store(dir: Node, name: string, bytes: Uint8Array): Promise
     await using node = await dir.walk(name)
     handle = await node.open(O.RDWR)
   }
-  try { await handle.write(bytes, 0) } finally { await handle.close() }
+  try {
+    await handle.write(bytes, 0)
+    await handle.fsync(false)
+  } finally { await handle.close() }
 }
 /** What a directory of the child holds: our own, and whether anything else, which ends the looking. */
 export async function holds(dir: Node): Promise<{ ours: string[]; other: boolean }> {

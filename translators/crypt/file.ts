@@ -65,9 +65,15 @@ export class SealedFile {
   check(name: Buffer | null, damage: Damage): void { if (name && !this.#known.has(name.toString('latin1'))) damage('header', 'it is the file of another name') }
 
   async #load(io: Handle, damage: Damage): Promise<Header> {
-    const bytes = await whole(io, Buffer.alloc(HEADERS), 0), { size: length } = await io.getattr(Attrs.SIZE)
-    if (bytes.length < HEADERS) damage('header', `it was cut to ${bytes.length} bytes`)
-    const [a, b] = [this.#open(bytes, 0, damage), this.#open(bytes, 1, damage)]
+    const memory = borrow()
+    let a: Header, b: Header, length: number
+    try {
+      const bytes = await whole(io, memory.subarray(0, HEADERS), 0)
+      length = (await io.getattr(Attrs.SIZE)).size
+      if (bytes.length < HEADERS) damage('header', `it was cut to ${bytes.length} bytes`)
+      a = this.#open(bytes, 0, damage)
+      b = this.#open(bytes, 1, damage)
+    } finally { giveBack(memory) }
     if (Math.abs(a.seq - b.seq) !== 1 || a.id.compare(b.id) !== 0) damage('header', 'its two slots do not go together')
     const header = a.seq > b.seq ? a : b
     if (header.settled ? length !== header.length : length > header.length) damage('end', `it has ${length} bytes, and ${header.length} were written`)
@@ -133,6 +139,7 @@ export class SealedFile {
         this.#known.add(add.toString('latin1'))
       }
       if (add || next.length < names.length) await this.#put(io, { names: next })
+      if (add) await io.fsync(true)                       // before the name is there, which may be durable at any time
     })
   }
   /** f alone in the file. What failed midway is read again: the child has it as far as it came. */
