@@ -25,7 +25,7 @@ test('memory does what the model does', () => run(async () => {
   return { root: async () => translator.attach(''), verbs: { sync: async () => {} }, check: async () => [], end: async () => translator.close() }
 }, seed, count, { far: true, files: 40, weights: {} }))
 
-const weights = { restart: 0.5 }, ways = { far: true, files: 40, weights }
+const weights = { restart: 0.5, snapshot: 1, delete: 0.8, rollback: 0.4, pack: 0.5, gc: 0.2 }, ways = { far: true, files: 40, weights }
 test('snapshot over posix does what the model does, and its books agree', () => run(() => subject(onDisk), seed, count, ways))
 test('snapshot over memory likewise, with durability=async', () => run(() => subject(inMemory(), 'async', true), seed + 1, count, ways))
 test('snapshot over snapshot likewise', () => run(() => subject(async (dir) => snapshot({ state: join(dir, 'below') }, await onDisk(dir))), seed + 2, count / 3, { ...ways, far: false }))

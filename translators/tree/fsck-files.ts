@@ -18,8 +18,14 @@ const typeName: Readonly<Record<number, string>> = { [S.IFREG]: 'file', [S.IFDIR
 class Stream {
   #keys: AsyncGenerator<[string, Buffer]>
   next: [key: string, value: Buffer] | undefined
-  constructor(check: Check, t: number, readonly kind: string) { this.#keys = check.range('files', kindPrefix(t, kind)) }
-  async move(): Promise<void> { this.next = (await this.#keys.next()).value as [string, Buffer] | undefined }
+  constructor(private readonly check: Check, t: number, kind: string) { this.#keys = check.range('files', kindPrefix(t, kind)) }
+  async move(): Promise<void> {
+    for (;;) {
+      this.next = (await this.#keys.next()).value as [string, Buffer] | undefined
+      if (!this.next || this.next[0].length >= 13) return
+      await this.check.report('wrong', this.next[0], 'is no key of version 1')
+    }
+  }
   get ino(): number { return this.next ? u64(this.next[0], 5) : Infinity }
   /** Those of one inode. */
   async *of(ino: number): AsyncGenerator<[string, Buffer]> {

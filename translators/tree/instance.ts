@@ -15,7 +15,8 @@ import type { Found, Segment } from './journal.ts'
 import { be32, be64, kindOf, META, RESERVED, snapshotKey, treeOf, u32 } from './keys.ts'
 import { BARRIER, decodeHead, decodeOps, DELETE, encodeRecord, MAP, MOVE, PUT, SLICE, TRIM } from './record.ts'
 import type { Op } from './record.ts'
-import { Store } from './store.ts'
+import { levelDB, Store } from './store.ts'
+import type { Database } from './store.ts'
 import { decodeBlobInfo, decodeMeta, decodeReserved, decodeSnapshot, decodeState, encodeReserved, VERSION } from './values.ts'
 import type { Meta, State } from './values.ts'
 
@@ -27,8 +28,8 @@ export interface Setting {
   readonly log: Log
   /** Bytes after which a segment of the journal is full. */
   readonly segment: number
-  /** Bytes of LevelDB's cache. */
-  readonly cache?: number
+  /** What has the keys, if not LevelDB in a folder of `dir`. */
+  readonly database?: Database
 }
 
 /** Numbers that one durable reservation is good for. */
@@ -89,7 +90,7 @@ export class Instance {
   /** first: the operations that make a new file system, of so many files. EBUSY EIO EPROTONOSUPPORT ENOTEMPTY */
   static async open(setting: Setting, first: () => readonly Op[]): Promise<Instance> {
     mkdirSync(setting.dir, { recursive: true, mode: 0o700 })
-    const store = new Store(join(setting.dir, 'db'), setting.cache ?? 16 * 2 ** 20)
+    const store = new Store(setting.database ?? levelDB(join(setting.dir, 'db'), 16 * 2 ** 20))
     await store.open()
     let instance: Instance | undefined
     try {

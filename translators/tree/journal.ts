@@ -27,7 +27,9 @@ export class Journal {
   /** Oldest first. */
   #segments: Segment[] = []
   #folder: number
-  #folderSynced = true
+  /** Segments that were made, and how many of them have a name that is durable. */
+  #made = 0
+  #named = 0
   /** Of the last record, and of the last that is durable. */
   seq = 0
   durable = 0
@@ -111,6 +113,10 @@ export class Journal {
     this.#open()
   }
   #open(): void {
+    if (this.#named < this.#made) {                        // else its name may survive power loss, and that of the one before not
+      fs.fsyncSync(this.#folder)
+      this.#named = this.#made
+    }
     const first = this.seq + 1, name = join(this.dir, nameOf(first)), head = Buffer.alloc(BEGIN)
     MAGIC.copy(head)
     head.writeUInt32BE(VERSION, 8)
@@ -122,7 +128,7 @@ export class Journal {
       throw full(e)
     }
     this.#segments.push({ first, id: segmentId(first), fd, last: this.seq, size: BEGIN, synced: false })
-    this.#folderSynced = false
+    this.#made++
     this.#pendingAt = BEGIN
   }
 
@@ -157,6 +163,7 @@ export class Journal {
     if (this.#pendingBytes === 0) return
     const all = Buffer.concat(this.#pending)
     try { writeAll(this.current.fd, all, this.#pendingAt) } catch (e) { throw full(e) }
+    this.current.synced = false                           // it may count as synced, with what there was before
     this.#pendingAt += all.length
     this.#pending = []
     this.#pendingBytes = 0
@@ -186,9 +193,10 @@ export class Journal {
   async #sync(): Promise<void> {
     this.push()
     const seq = this.seq
-    if (!this.#folderSynced) {
-      this.#folderSynced = true
-      try { await call((done) => fs.fsync(this.#folder, done)) } catch (e) { this.#folderSynced = false; throw e }
+    const made = this.#made
+    if (this.#named < made) {
+      await call((done) => fs.fsync(this.#folder, done))
+      this.#named = Math.max(this.#named, made)
     }
     for (const segment of this.#segments.filter(({ synced }) => !synced)) {
       segment.synced = true
@@ -226,7 +234,7 @@ function* scan(segment: Segment, uuid: Buffer): Generator<Found> {
   if (readFrom(segment.fd, head, 0) < BEGIN || !head.subarray(0, 8).equals(MAGIC)) return
   if (head.readUInt32BE(8) !== VERSION) throw errno('EPROTONOSUPPORT', `journal: is of version ${head.readUInt32BE(8)}, and this server reads version ${VERSION}`)
   if (!head.subarray(16, 32).equals(uuid)) throw errno('EIO', 'journal: belongs to another tree', nameOf(segment.first))
-  let buffer = Buffer.allocUnsafe(4 * 2 ** 20), have = readFrom(segment.fd, buffer, BEGIN), base = BEGIN, p = 0, seq = segment.first
+  let buffer = Buffer.allocUnsafe(Math.min(4 * 2 ** 20, fs.fstatSync(segment.fd).size)), have = readFrom(segment.fd, buffer, BEGIN), base = BEGIN, p = 0, seq = segment.first
   for (;;) {
     const left = have - p, needed = left >= 4 ? buffer.readUInt32BE(p) : HEAD
     if (left < needed && have === buffer.length && needed <= MAX_RECORD) {                // perhaps more of it is in the file

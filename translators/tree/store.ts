@@ -29,16 +29,20 @@ class Generation {
   }
 }
 
+export type Database = ClassicLevel<Buffer, Buffer>
+/** LevelDB in a folder; cache: bytes. */
+export function levelDB(path: string, cache: number): Database {
+  return new ClassicLevel(path, { keyEncoding: 'buffer', valueEncoding: 'buffer', cacheSize: cache, writeBufferSize: 16 * 2 ** 20, compression: true })
+}
+
 export class Store {
-  readonly db: ClassicLevel<Buffer, Buffer>
   #now = new Generation()
   #frozen: Generation | null = null
   /** Counts generations: what was changed in an older one is being written, or was. */
   generation = 0
 
-  constructor(path: string, cache: number) {
-    this.db = new ClassicLevel(path, { keyEncoding: 'buffer', valueEncoding: 'buffer', cacheSize: cache, writeBufferSize: 16 * 2 ** 20, compression: true })
-  }
+  /** db: one that is not open yet. */
+  constructor(readonly db: Database) {}
   /** EBUSY: another process has it. EIO */
   async open(): Promise<void> {
     try { await this.db.open() } catch (e) {
