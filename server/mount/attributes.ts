@@ -15,7 +15,7 @@ export const attributes: Pick<Handlers, 'GETATTR' | 'SETATTR' | 'READLINK' | 'ST
     const { getattrFlags, fh } = request.args, node = mount.node(request)
     const handle = getattrFlags & GETATTR_FH ? mount.handles.find(fh) : undefined
     const at = handle ? handle.fid(mount, session) : fidOf(mount, session, node, request.uid), fid = typeof at === 'number' ? at : await at
-    mount.attr(request, known(node, await session.client.rpc('Tgetattr', { fid, mask: Attrs.BASIC })))
+    mount.attr(request, node, known(node, await session.client.rpc('Tgetattr', { fid, mask: Attrs.BASIC })))
   },
 
   async SETATTR(mount, session, request) {
@@ -34,7 +34,7 @@ export const attributes: Pick<Handlers, 'GETATTR' | 'SETATTR' | 'READLINK' | 'ST
       })
     }
     if (valid & Valid.SIZE) node.size = args.size
-    mount.attr(request, known(node, await client.rpc('Tgetattr', { fid, mask: Attrs.BASIC })))
+    mount.attr(request, node, known(node, await client.rpc('Tgetattr', { fid, mask: Attrs.BASIC })))
   },
 
   async READLINK(mount, session, request) {

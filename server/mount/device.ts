@@ -103,6 +103,11 @@ export class Device {
     header(this.scratch, OUT_HEADER + payload.length, 0, unique)
     return this.#attempt(() => writevSync(this.#fd, [this.scratch.subarray(0, OUT_HEADER), payload]))
   }
+  /** Tells the kernel something that it has not asked, from the scratch as send(). */
+  notify(code: number, end: number): void {
+    header(this.scratch, end, code, 0)
+    this.#write(this.scratch, end)
+  }
   /** An error by its number, 1 to 511 as the kernel takes it. */
   refuse(unique: number, number: number): boolean {
     header(this.scratch, OUT_HEADER, -(number > 0 && number < 512 ? number : errnos.EIO), unique)

@@ -13,7 +13,9 @@ import type { Request } from './request.ts'
 export const files: Pick<Handlers, 'OPEN' | 'READ' | 'WRITE' | 'FLUSH' | 'FSYNC' | 'RELEASE'> = {
   async OPEN(mount, session, request) {
     const node = mount.node(request), flags = toldFlags(request.args.flags)
-    const { fid, iounit, version } = await openNode(mount, session, node, request.uid, flags, request.signal)
+    const { fid, iounit, version, attr } = await openNode(mount, session, node, request.uid, flags, request.signal, mount.options.attrTimeout > 0)
+    // Whoever opens a file sees what was closed before: its size, too, which the kernel may still believe to be another.
+    if (attr && !mount.isTold(node, attr)) mount.outdated(node)
     replyOpen(mount, request, mount.handles.add(node, request.uid, flags, session, fid, iounit), version)
   },
 

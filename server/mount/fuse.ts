@@ -88,6 +88,8 @@ const replies = {
     major: 'u32', minor: 'u32', maxReadahead: 'u32', flags: 'u32', maxBackground: 'u16', congestion: 'u16', maxWrite: 'u32', timeGran: 'u32',
     maxPages: 'u16', mapAlignment: 'u16', flags2: 'u32', spare0: 'u32', spare1: 'id', spare2: 'id', spare3: 'id',
   },
+  /** A notice: that what is known of a node is out of date; offset -1: its contents are not meant. */
+  stale: { nodeid: 'u64', offset: 'i64', length: 'i64' },
   /** Before an entry's name, which is padded to 8 bytes. */
   dirent: { ino: 'id', off: 'id', namelen: 'u32', type: 'u32' },
 } as const satisfies Record<string, Layout>
@@ -117,6 +119,8 @@ export const RELEASE_FLOCK = 2
 /** OPEN's reply. */
 export const FOpen = { DIRECT_IO: 1, KEEP_CACHE: 2 } as const
 export const RENAME_NOREPLACE = 1
+/** What a notice is about stands where replies have an error. */
+export const NOTIFY_INVAL_INODE = 2
 export const ROOT_ID = 1
 
 const size: Readonly<Record<keyof Kinds, number>> = { u16: 2, u32: 4, u64: 8, i64: 8, id: 8 }

@@ -1,7 +1,7 @@
 // What is open: by a fid of its own, which is made again in a new session, and the locks that were taken through it.
 
-import { Lock, O, QT, errno } from 'ninep'
-import type { Dirent } from 'ninep'
+import { Attrs, Lock, O, QT, errno } from 'ninep'
+import type { Attr, Dirent } from 'ninep'
 import type { Session } from './link.ts'
 import { wasLost } from './link.ts'
 import type { Mount } from './mount.ts'
@@ -79,25 +79,29 @@ export class Handle {
 
 function pieceOf({ client }: Session, iounit: number): number { return iounit > 0 ? Math.min(iounit, client.msize - 24) : client.msize - 24 }
 
-export interface Opened { readonly fid: number; readonly iounit: number; readonly version: number }
-/** Opens a node: walk and open leave together where the server takes that. ESTALE: it is another file that is there now. */
-export async function openNode(mount: Mount, session: Session, node: Node, uid: number, flags: number, signal?: AbortSignal): Promise<Opened> {
+export interface Opened { readonly fid: number; readonly iounit: number; readonly version: number; readonly attr: Attr | undefined }
+/** Opens a node: walk, open and, where it `asks`, getattr leave together where the server takes that. ESTALE: it is another file that is there now. */
+export async function openNode(mount: Mount, session: Session, node: Node, uid: number, flags: number, signal?: AbortSignal, asks = false): Promise<Opened> {
   const { client } = session, at = mount.fid(session, node, uid), from = typeof at === 'number' ? at : await at
   const fid = client.takeFid(), options = signal ? { signal } : undefined
   const walked = client.rpc('Twalk', { fid: from, newfid: fid, names: [] })
   const early = session.pipelines ? client.rpc('Tlopen', { fid, flags }, options) : undefined
+  const known = early && asks ? client.rpc('Tgetattr', { fid, mask: Attrs.BASIC }) : undefined
   early?.catch(() => {})
+  known?.catch(() => {})
   try {
     await walked
   } catch (error) {
-    await early?.catch(() => {})
+    await Promise.allSettled([early, known])
     client.freeFid(fid)
     throw error
   }
   try {
     const { qid, iounit } = await (early ? early.catch((error: unknown) => retry(session, error, () => client.rpc('Tlopen', { fid, flags }, options))) : client.rpc('Tlopen', { fid, flags }, options))
     if (qid.path !== node.qid.path && (qid.type & QT.DIR) === (node.qid.type & QT.DIR)) throw errno('ESTALE', 'open', node.name)
-    return { fid, iounit, version: qid.version }
+    const first = await known?.catch(() => undefined)
+    const attr = !asks || first?.qid.path === qid.path ? first : await client.rpc('Tgetattr', { fid, mask: Attrs.BASIC })
+    return { fid, iounit, version: qid.version, attr }
   } catch (error) {
     mount.clunk(session, fid)
     throw error

@@ -16,7 +16,7 @@ import type { Log } from '../../translators/options.ts'
 import { attributes } from './attributes.ts'
 import { Device } from './device.ts'
 import { files } from './files.ts'
-import { Init, Init2, OUT_HEADER, getHead, opcodeOf, put } from './fuse.ts'
+import { Init, Init2, NOTIFY_INVAL_INODE, OUT_HEADER, getHead, opcodeOf, put } from './fuse.ts'
 import type { Operation } from './fuse.ts'
 import { Handles } from './handles.ts'
 import { rootOf, wasLost } from './link.ts'
@@ -320,13 +320,24 @@ export class Mount {
     return node
   }
   putEntry(into: Buffer, at: number, node: Node, attr: Attr): number {
+    node.told = attr
     const { attrTimeout, entryTimeout } = this.options
     return put.entry(into, at, {
       nodeid: node.id, generation: 0, entryValid: Math.floor(entryTimeout), entryValidNsec: nsec(entryTimeout),
       attrValid: Math.floor(attrTimeout), attrValidNsec: nsec(attrTimeout), ...fieldsOf(attr),
     })
   }
-  attr(request: Request, attr: Attr): void {
+  /** Whether the kernel knows these attributes, as far as contents go. */
+  isTold({ told }: Node, { size, mtime, ctime }: Attr): boolean {
+    return told !== undefined && told.size === size && told.mtime.sec === mtime.sec && told.mtime.nsec === mtime.nsec && told.ctime.sec === ctime.sec && told.ctime.nsec === ctime.nsec
+  }
+  /** Has the kernel ask for attributes again. Contents are left to what opens the file: they may be locked by who waits for us. */
+  outdated(node: Node): void {
+    node.cached = 0
+    this.device.notify(NOTIFY_INVAL_INODE, put.stale(this.device.scratch, OUT_HEADER, { nodeid: node.id, offset: -1, length: 0 }))
+  }
+  attr(request: Request, node: Node, attr: Attr): void {
+    node.told = attr
     const { attrTimeout } = this.options
     const end = put.attr(this.device.scratch, OUT_HEADER, { attrValid: Math.floor(attrTimeout), attrValidNsec: nsec(attrTimeout), ...fieldsOf(attr) })
     this.device.send(request.unique, end)

@@ -23,6 +23,8 @@ export class Node {
   nlink = 1
   /** Bytes, as of the last answer that said. */
   size = 0
+  /** Attributes as the kernel was told them last. */
+  told: Attr | undefined
   /** The qid's version of what the kernel may have in its cache. */
   cached = 0
   /** A directory's default ACL: whether there is one, and until when (ms) that is believed. */
