@@ -38,6 +38,8 @@ class Kernel implements AsyncDisposable {
   readonly #waiting = new Map<number, (reply: Reply) => void>()
   readonly #buffer = Buffer.alloc(65536)
   readonly #unsent: Uint8Array[] = []
+  /** What it was told without having asked. */
+  readonly notices: number[] = []
   #unique = 2
   #over = false
   private constructor(fd: number, readonly mount: Mount, readonly link: Link) {
@@ -48,6 +50,7 @@ class Kernel implements AsyncDisposable {
       this.#send()
       for (let size; (size = sys.readIfAny(fd, this.#buffer)) !== undefined && size > 0;) {
         assert.is(this.#buffer.readUInt32LE(0), size)
+        if (this.#buffer.readBigUInt64LE(8) === 0n) { this.notices.push(this.#buffer.readInt32LE(4)); continue }
         const unique = this.#buffer.readUInt32LE(8), answer = this.#waiting.get(unique)
         assert.ok(answer, `a reply to ${unique}, which nobody has asked`)
         this.#waiting.delete(unique)
@@ -250,6 +253,18 @@ test('handles and nodes that are none are EBADF and ESTALE', async () => {
   assert.is((await kernel.ask('RELEASE', 1, u64(99), u32(0, 0), u64(0))).error, errnos.EBADF)
   assert.is((await kernel.ask('LOOKUP', 99, name('x'))).error, errnos.ESTALE)
   assert.is((await kernel.ask('RENAME2', 1, u64(1), u32(2, 0), name('a'), name('b'))).error, errnos.EINVAL)
+})
+test('an open of what has changed elsewhere says so first', async () => {
+  await using kernel = await Kernel.begun(), other = await Kernel.begun()
+  await kernel.make('shared')
+  const [mine, his] = [await kernel.lookup(1, 'shared'), await other.lookup(1, 'shared')]
+  const open = async (one: Kernel, id: bigint) => (await one.ask('OPEN', id, u32(1, 0))).body.readBigUInt64LE(0)
+  await open(other, his)
+  assert.equal(other.notices, [])
+  const fh = await open(kernel, mine)
+  assert.is((await kernel.ask('WRITE', mine, u64(fh, 0), u32(4, 0), u64(0), u32(0, 0), Buffer.from('text'))).error, 0)
+  await open(other, his)
+  assert.equal(other.notices, [2])
 })
 test('cache=none has contents kept by nobody', async () => {
   for (const [options, flag] of [['cache=none', FOpen.DIRECT_IO], ['', 0]] as const) {
