@@ -392,6 +392,41 @@ test('what was synced is readable under its new name, if that survives power los
   assert.equal(again.lines, [])
   await again.translator.close()
 })
+test('more holes than a header has room for are written out, the smallest first', async () => {
+  const it = await pair(), top = await it.top.attach(''), group = 64 * PAGE, { node, handle } = await top.create('f', O.RDWR, 0o600, owner)
+  for (let i = 0; i < 300; i++) await handle.write(text(`#${i}`), (2 * i + 1 + (i > 200 ? i * 5 : 0)) * group + 9)
+  const before = await handle.getattr(Attrs.SIZE)
+  await handle.close()
+  await node.close()
+  const again = await logged(it.brick), file = await find(again.translator, 'f')
+  await using reader = await file.open(O.RDONLY)
+  assert.is((await reader.getattr(Attrs.SIZE)).size, before.size)
+  for (let i = 0; i < 300; i++) {
+    const at = (2 * i + 1 + (i > 200 ? i * 5 : 0)) * group + 9
+    assert.is(Buffer.from(await reader.read(new Uint8Array(8), at - 2)).toString('latin1').replace(/\0+$/, ''), `\0\0#${i}`)
+    assert.ok((await reader.read(new Uint8Array(PAGE), at - group)).every((byte) => byte === 0))
+  }
+  assert.equal(again.lines, [])
+  await it.top.close()
+})
+test('a file has 120 names, and not one more: EMLINK; those that went leave room', async () => {
+  const it = await pair(), top = await it.top.attach(''), { node, handle } = await top.create('n0', O.RDWR, 0o600, owner)
+  await handle.close()
+  for (let i = 1; i < 120; i++) await top.link(node, `n${i}`)
+  await fails('EMLINK', () => top.link(node, 'n120'))
+  assert.not(await has(top, 'n120'))
+  for (let i = 0; i < 50; i++) {
+    await top.unlinkat(`n${i}`, 0)
+    await put(it.top, 'over', text('x'))
+    await top.link(node, 'more')
+    await top.renameat('over', top, 'more')
+    await top.unlinkat('more', 0)
+  }
+  assert.is((await node.getattr(Attrs.NLINK)).nlink, 70)
+  for (let i = 50; i < 120; i++) assert.equal(await get(it.top, `n${i}`), text(''))
+  assert.equal(it.lines, [])
+  await it.top.close()
+})
 test('statfs is the child\'s, with names of 255 bytes', async () => {
   const it = await pair(), top = await it.top.attach('')
   assert.equal(await top.statfs(), { ...await (await it.brick.attach('')).statfs(), namelen: 255 })
