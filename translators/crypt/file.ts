@@ -36,9 +36,9 @@ const enum Entry { DATA, HOLE, NONE }
 
 // What is used between two awaits only, by all files.
 const nonce = Buffer.alloc(NONCE), plain = Buffer.alloc(PAGE), zeros = Buffer.alloc(PAGE)
-/** Memory for the pages of a group, while a call needs it. */
+/** Memory for a group, while a call needs it. */
 const spare: Buffer[] = []
-const borrow = (): Buffer => spare.pop() ?? Buffer.allocUnsafeSlow(PAGE * PAGES)
+const borrow = (): Buffer => spare.pop() ?? Buffer.allocUnsafeSlow(GROUP)
 const giveBack = (memory: Buffer): void => { if (spare.length < 4) spare.push(memory) }
 
 export class SealedFile {
@@ -155,10 +155,11 @@ export class SealedFile {
 
   #isHole(group: number): boolean { return this.#header!.holes.some(([from, to]) => from <= group && group < to) }
   async #group(io: Handle, group: number, damage: Damage): Promise<Group> {
-    let found = this.#groups.get(group)
-    if (found) return found
-    found = { tags: await whole(io, Buffer.alloc(PAGE), tagsAt(group)), live: new Uint8Array(PAGES) }
-    if (found.tags.length < PAGE) damage(group * PAGES, 'its tags were cut off')
+    return this.#groups.get(group) ?? this.#found(group, await whole(io, Buffer.alloc(PAGE), tagsAt(group)), damage)
+  }
+  #found(group: number, tags: Buffer, damage: Damage): Group {
+    const found = { tags, live: new Uint8Array(PAGES) }
+    if (tags.length < PAGE) damage(group * PAGES, 'its tags were cut off')
     this.#keep(group, found)
     return found
   }
@@ -213,8 +214,15 @@ export class SealedFile {
         const stop = Math.min(end, last * PAGE)
         if (this.#isHole(group)) into.fill(0, at - offset, stop - offset)
         else {
-          const it = this.#groups.get(group) ?? await this.#group(io, group, damage)
-          const text = await this.#text(io, it, first, last, memory, call)
+          let it = this.#groups.get(group), text: Buffer
+          if (!it && first % PAGES === 0) {               // tags and pages in one: all there is to read of a small file
+            const all = await whole(io, memory.subarray(0, (1 + last - first) * PAGE), tagsAt(group), call)
+            it = this.#found(group, Buffer.from(all.subarray(0, PAGE)), damage)
+            text = all.subarray(PAGE)
+          } else {
+            it ??= await this.#group(io, group, damage)
+            text = await this.#text(io, it, first, last, memory, call)
+          }
           this.#openPages(it, text, first, last, into, offset, at, stop, damage)
         }
         at = stop
@@ -224,7 +232,7 @@ export class SealedFile {
   }
   /** The bytes of pages of a group: fewer, where the child has fewer. */
   async #text(io: Handle, it: Group, first: number, last: number, memory: Buffer, call?: Call): Promise<Buffer> {
-    for (let page = first; page < last; page++) if (entryOf(it.tags, page) === Entry.DATA) return whole(io, memory.subarray(0, (last - first) * PAGE), pageAt(page - (page - first)), call)
+    for (let page = first; page < last; page++) if (entryOf(it.tags, page) === Entry.DATA) return whole(io, memory.subarray(0, (last - first) * PAGE), pageAt(first), call)
     return none
   }
   /** A page to `out`. Which slot fits is known from then on. */
@@ -342,7 +350,7 @@ export class SealedFile {
 
   /** Writes bytes into pages; their groups are in no hole, and the child's file may have the length that it takes. size: what was before is of the file. */
   async #pages(io: Handle, bytes: Uint8Array, offset: number, size: number, damage: Damage, call?: Call): Promise<void> {
-    const end = offset + bytes.length, pages = pagesOf(size), memory = borrow()
+    const end = offset + bytes.length, pages = pagesOf(size), room = borrow(), memory = room.subarray(PAGE)
     try {
       for (let at = offset; at < end;) {
         const first = Math.floor(at / PAGE), group = Math.floor(first / PAGES), last = Math.min(Math.ceil(end / PAGE), (group + 1) * PAGES), stop = Math.min(end, last * PAGE)
@@ -381,18 +389,22 @@ export class SealedFile {
           else after.copy(before, entry, entry, entry + 64)
         }
         const tags = tagsAt(group) + first % PAGES * 64
-        if (fresh) {
-          before.copy(it.tags, first % PAGES * 64)
-          await writeAll(io, it.tags, tagsAt(group))
-        } else if (holes < last - first) await writeAll(io, before, tags)
-        await writeAll(io, memory.subarray(0, (last - first) * PAGE), pageAt(first), call)
+        if (fresh) before.copy(it.tags, first % PAGES * 64)
+        if (fresh && first % PAGES === 0) {               // nothing of it is of the file yet: in one
+          it.tags.copy(room)
+          await writeAll(io, room.subarray(0, (1 + last - first) * PAGE), tagsAt(group), call)
+        } else {
+          if (fresh) await writeAll(io, it.tags, tagsAt(group))
+          else if (holes < last - first) await writeAll(io, before, tags)
+          await writeAll(io, memory.subarray(0, (last - first) * PAGE), pageAt(first), call)
+        }
         if (holes > 0) await writeAll(io, after, tags)
         after.copy(it.tags, first % PAGES * 64)
         it.live.set(live)
         if (fresh) this.#keep(group, it)
         at = stop
       }
-    } finally { giveBack(memory) }
+    } finally { giveBack(room) }
   }
 }
 
