@@ -11,6 +11,7 @@ import { memory } from '../translators/memory/memory.ts'
 import { posix } from '../translators/posix/posix.ts'
 import { insides, kill, snapshot } from '../translators/snapshot/snapshot.ts'
 import type { Handle, Node } from '../translators/translator.ts'
+import { tick } from '../translators/snapshot/keep.ts'
 import { gc } from '../translators/tree/gc.ts'
 import { META } from '../translators/tree/keys.ts'
 import { fails, get, put, text } from './conform/conform.ts'
@@ -116,6 +117,25 @@ test('making a snapshot is one record of the same size, whatever there is', asyn
   }
   assert.is(sizes[0], sizes[1])
   await layer.close()
+})
+test('snapshots by the clock: one for each period, so many are kept, and those that are held', async () => {
+  const { state } = folders(), layer = await snapshot({ state }, await memory({})), { tree: { epochs } } = insides(layer)
+  const at = (text: string) => tick(epochs, { hourly: 2, weekly: 1 }, new Date(text)), names = () => epochs.list().map(({ value }) => value.name)
+  await epochs.create('mine')
+  await at('2026-11-22T16:01:00Z')
+  await at('2026-11-22T16:59:59Z')
+  assert.equal(names(), ['mine', 'hourly-20261122T1600Z', 'weekly-20261116T0000Z'])
+  await epochs.hold('hourly-20261122T1600Z', 'tag')
+  await at('2026-11-22T17:00:00Z')
+  await at('2026-11-22T18:00:00Z')
+  await at('2026-11-23T00:00:00Z')
+  assert.equal(names(), ['mine', 'hourly-20261122T1600Z', 'hourly-20261122T1800Z', 'hourly-20261123T0000Z', 'weekly-20261123T0000Z'])
+  await layer.close()
+  await using clocked = await snapshot({ state: folders().state, keep: { daily: 3 } }, await memory({}))
+  for (let i = 0; i < 500 && insides(clocked).tree.epochs.list().length === 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
+  assert.is(insides(clocked).tree.epochs.list().length, 1)
+  const e = await snapshot({ state: folders().state, keep: { fortnightly: 1 } }, await memory({})).then(() => assert.unreachable('it was taken') as never, (e: Error) => e)
+  assert.match(e.message, /"fortnightly" is no period/)
 })
 test('on a full child a write is refused, all else works, and what is deleted makes room', async () => {
   const { state } = folders(), child = await memory({ size: 4 * 2 ** 20 }), layer = await snapshot({ state }, child), root = await layer.attach('')

@@ -13,7 +13,7 @@ import type { Result } from '../../server/cli/bench/round.ts'
 import { root } from '../guest/build.ts'
 import { plot, table } from './report.ts'
 import type { Sample, Section } from './report.ts'
-import { inMemory, others, ours, posix } from './servers.ts'
+import { inMemory, others, ours, posix, snapshot } from './servers.ts'
 import type { Contender } from './servers.ts'
 import type { Foreign } from '../foreign.ts'
 
@@ -84,6 +84,7 @@ try {
   ] : [
     { title: 'tmpfs, one processor', suite: 'standard', parent: shm, pinned: true, contenders: all, base: 'diod' },
     { title: 'tmpfs, all processors', suite: 'standard', parent: shm, pinned: false, contenders: all, base: 'diod' },
+    { title: 'snapshot over posix, disk', suite: 'standard', parent: disk, pinned: false, contenders: [posix, snapshot], base: 'posix' },
     { title: 'disk, one processor', suite: 'disk', parent: disk, pinned: true, contenders: [posix, ...others], base: 'diod' },
   ]
   const chosen = plans.filter(({ title }) => only.length === 0 || only.some((word) => title.includes(word)))

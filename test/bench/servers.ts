@@ -1,7 +1,7 @@
 // The servers that are compared: ours with a stack, others', and one that only answers.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
+import { mkdirSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { diod, freePort, ganesha, start } from '../foreign.ts'
@@ -37,5 +37,7 @@ const responder: Contender = {
 }
 
 export const posix = ours('posix', (dir) => `posix ${dir}`)
+/** Its blobs lie in a folder of their own. */
+export const snapshot = ours('snapshot', (dir) => { const blobs = join(dir, '.blobs'); mkdirSync(blobs, { recursive: true }); return `snapshot | posix ${blobs}` })
 export const others: readonly Contender[] = [{ name: 'diod', start: (dir, before) => diod({ dir, before }) }, { name: 'nfs-ganesha', start: (dir, before) => ganesha({ dir, before }) }]
 export const inMemory: readonly Contender[] = [ours('memory', () => 'memory'), responder]

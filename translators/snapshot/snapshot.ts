@@ -3,12 +3,14 @@
 import { resolve } from 'node:path'
 import { errno } from 'ninep'
 import { blobsFace } from '../blobs.ts'
-import { BadOption, choice, int, path, size, translator } from '../options.ts'
+import { BadOption, choice, int, map, path, size, translator } from '../options.ts'
 import type { Env, Values } from '../options.ts'
 import type { Node, SnapshotInfo, Translator } from '../translator.ts'
 import { Instance } from '../tree/instance.ts'
 
 import { TreeNode } from '../tree/node.ts'
+import { kinds, tick } from './keep.ts'
+import type { Keep } from './keep.ts'
 import { tell } from './tell.ts'
 import { Packer } from '../tree/packer.ts'
 import { resume } from '../tree/reclaim.ts'
@@ -17,6 +19,7 @@ import { emptyTree, Tree } from '../tree/tree.ts'
 const options = {
   state: path({ about: 'folder for names and attributes; unless told, one in the server\'s state', default: '' }),
   durability: choice(['group', 'sync', 'async'], { about: 'what a reply means: survives a kill (group), power loss (sync), or neither (async)', default: 'group' }),
+  keep: map(int({ about: 'how many' }), { about: `snapshots made by the clock, and how many of each to keep: ${kinds.join(', ')} (hourly:24,daily:7)`, default: {}, live: true }),
   segment: size({ about: 'bytes of journal after which data of small writes are moved to blobs', min: 65536, max: 2 ** 30, default: 64 * 2 ** 20 }),
   mode: int({ about: 'permission bits of the root, when it is made', max: 0o7777, default: 0o1777 }),
   uid: int({ about: 'owner of the root, when it is made', max: 0xfffffffe, default: process.getuid?.() ?? 0 }),
@@ -34,10 +37,12 @@ export const snapshot = translator({
   async start(values, [child], env) {
     const dir = folder(values, env)
     if (dir === undefined) throw new BadOption('snapshot: needs a folder for what it knows. Write state: ./state into the config, or snapshot state=./names')
+    checkKeep(values.keep)
     const blobs = await blobsFace(child)
     const instance = await Instance.open({ dir, blobs, durability: values.durability, segment: values.segment, log: env.log }, () => emptyTree(1, values.mode, values))
     const snapshot = new Snapshot(child, instance)
     await snapshot.tree.epochs.open()
+    snapshot.keep(values.keep)
     return snapshot
   },
 })
@@ -47,6 +52,12 @@ function folder({ state }: Values<typeof options>, env: Env): string | undefined
 export function instanceOf(translator: Translator): Instance | undefined { return translator instanceof Snapshot ? translator.instance : undefined }
 /** Ends an instance as a killed process would; for tests. */
 export async function kill(translator: Translator): Promise<void> { if (translator instanceof Snapshot) await translator.instance.kill() }
+
+function checkKeep(keep: Keep): void {
+  for (const kind of Object.keys(keep)) if (!kinds.includes(kind)) throw new BadOption(`snapshot: keep: "${kind}" is no period. There are: ${kinds.join(', ')}.`, 'keep')
+}
+/** How often the clock is looked at, milliseconds. */
+const LOOK = 20_000
 
 /** What it is made of; for tests. */
 export function insides(translator: Translator): { readonly tree: Tree; readonly packer: Packer } { return translator as Snapshot }
@@ -68,9 +79,30 @@ class Snapshot implements Translator {
   }
   async *snapshots(): AsyncIterable<SnapshotInfo> { for (const { value: { name, time } } of this.tree.epochs.list()) yield { name, time } }
   tell = (words: readonly string[], say: (line: readonly string[]) => void): Promise<void> => tell(this.tree, words, say)
+  #clock: NodeJS.Timeout | undefined
+  #ticking: Promise<void> | undefined
+  /** Makes snapshots by the clock from here on. */
+  keep(keep: Keep): void {
+    clearInterval(this.#clock)
+    if (Object.keys(keep).length === 0) return
+    const look = () => {
+      this.#ticking ??= tick(this.tree.epochs, keep)
+        .catch((err: unknown) => { if (!this.instance.closed) this.instance.setting.log.warn({ err }, 'snapshots could not be made or deleted by the clock') })
+        .finally(() => { this.#ticking = undefined })
+    }
+    this.#clock = setInterval(look, LOOK).unref()
+    look()
+  }
+  reconfigure({ keep }: Values<typeof options>): boolean {
+    checkKeep(keep)
+    this.keep(keep)
+    return true
+  }
   sync(): Promise<void> { return this.instance.sync() }
   async close(): Promise<void> {
     await this.#resuming
+    clearInterval(this.#clock)
+    await this.#ticking
     await this.packer.close()
     await this.tree.epochs.idle()
     try { await this.instance.close() } finally { await this.child.close() }
