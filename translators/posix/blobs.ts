@@ -12,6 +12,7 @@ import { checkExpected, checkRecordName, hexOf, isRecordName, MAX_BLOB, MAX_RECO
 import { after as then } from '../forward.ts'
 import * as sys from '../sys.ts'
 import { stat } from '../sys.ts'
+import { lastly } from '../turn.ts'
 import type { Awaitable, BlobId, Blobs } from '../translator.ts'
 import type { Brick } from './brick.ts'
 import { statfsOf } from './device.ts'
@@ -30,6 +31,11 @@ const MANY = 64
 /** A temporary file this old was left behind: ms. */
 const STALE = 3600_000
 
+/** users: reads under way. gone: to be closed by the last of them. */
+interface Held { readonly fd: number; readonly size: bigint; users: number; gone: boolean }
+/** How many. */
+const HELD = 64
+
 interface Folders { readonly root: number; readonly blobs: number; readonly records: number; readonly temporary: number }
 
 export class PosixBlobs implements Blobs {
@@ -39,6 +45,8 @@ export class PosixBlobs implements Blobs {
   #files = new Set<string>()
   #names = new Set<string>()
   #failed: unknown
+  /** Files of blobs that were read last, by name, open: a name is looked up, and a head read, once. */
+  #held = new Map<string, Held>()
   /** Whether it has synced: what an earlier process put and did not, it knows nothing of. */
   #synced = false
   #count = 0
@@ -70,21 +78,51 @@ export class PosixBlobs implements Blobs {
   get(id: BlobId, into: Uint8Array, offset: number): Awaitable<Uint8Array> {
     const name = hexOf(id, 'get')
     return this.#in(() => {
+      const held = this.#held.get(name)
+      if (held) {
+        this.#held.delete(name)
+        this.#held.set(name, held)
+        return this.#readHeld(held, name, into, offset)
+      }
       const fd = this.#fanned(name, false, (folder) => sys.openat(folder, name, sys.Open.RDONLY | sys.Open.NOFOLLOW | sys.Open.NONBLOCK))
-      return guarded(fd, () => then(this.#read(fd, Buffer.alloc(HEAD), 0), (head) => {
-        sys.statFd(fd)
-        const whole = head.length === HEAD && MAGIC.equals(head.subarray(0, 8)) && Buffer.compare(head.subarray(16), id) === 0
-          && Buffer.from(head).readBigUInt64LE(8) === BigInt(stat.size - HEAD)
-        if (!whole) throw errno('EIO', 'get: the blob is not whole', name)
-        return this.#read(fd, into, HEAD + offset)
-      }))
+      let head: Awaitable<Uint8Array>
+      try { head = this.#read(fd, Buffer.alloc(HEAD), 0) } catch (e) { sys.close(fd); throw e }
+      return then(head instanceof Promise ? head.catch((e: unknown) => { sys.close(fd); throw e }) : head, (head) => {
+        const size = head.length === HEAD && MAGIC.equals(head.subarray(0, 8)) && Buffer.compare(head.subarray(16), id) === 0 ? Buffer.from(head).readBigUInt64LE(8) : -1n
+        const held = { fd, size, users: 0, gone: false }
+        this.#letGo(name)                                 // perhaps somebody was faster
+        this.#held.set(name, held)
+        if (this.#held.size > HELD) this.#letGo(this.#held.keys().next().value!)
+        return this.#readHeld(held, name, into, offset)
+      })
     })
+  }
+  #readHeld(held: Held, name: string, into: Uint8Array, offset: number): Awaitable<Uint8Array> {
+    held.users++
+    return lastly(() => {
+      sys.statFd(held.fd)
+      if (stat.nlink === 0) {                             // dropped, while it was opened
+        this.#letGo(name)
+        throw errno('ENOENT', 'get', name)
+      }
+      if (held.size !== BigInt(stat.size - HEAD)) throw errno('EIO', 'get: the blob is not whole', name)
+      return this.#read(held.fd, into, HEAD + offset)
+    }, () => { if (--held.users === 0 && held.gone) sys.close(held.fd) })
+  }
+  /** Closes the file of a blob that is kept open, when nobody reads it any more. */
+  #letGo(name: string): void {
+    const held = this.#held.get(name)
+    if (!held) return
+    this.#held.delete(name)
+    held.gone = true
+    if (held.users === 0) sys.close(held.fd)
   }
   drop(ids: readonly BlobId[]): Awaitable<void> {
     return this.#in(async () => {
       await Promise.all(ids.map(async (id) => {
         const name = hexOf(id, 'drop')
         this.#files.delete(name)
+        this.#letGo(name)
         await this.#unlink(name)
       }))
     })
@@ -194,6 +232,7 @@ export class PosixBlobs implements Blobs {
   }
 
   close(): void {
+    for (const name of [...this.#held.keys()]) this.#letGo(name)
     if (!this.#folders) return
     for (const fd of Object.values(this.#folders) as number[]) sys.close(fd)
     this.#folders = undefined

@@ -10,6 +10,8 @@ const MAGIC = Buffer.from('9ftreeb\n')
 const BLOCK = 4096, HEAD = 52, PIECE = 28
 /** The most data of one blob, bytes: with its tables it stays below what Blobs takes. */
 export const MAX_DATA = 16 * 2 ** 20
+/** Checksums that are so many bytes away are read along with the data. */
+const NEAR = 2 ** 18
 /** Bytes of checksums that are kept. */
 const ROOM = 16 * 2 ** 20
 
@@ -63,7 +65,7 @@ export class Reader {
   /** Bytes [at, at + into.length) of the data of a blob of `size` bytes of data, into all of `into`. EIO: they are damaged, or gone. */
   read(id: string, size: number, at: number, into: Uint8Array, call?: Call): Awaitable<void> {
     const table = this.#tables.get(id)
-    if (!table) return this.#load(id, size).then((table) => this.#read(id, size, table, at, into, call))
+    if (!table) return size - at <= NEAR ? this.#both(id, size, at, into, call) : this.#load(id, size).then((table) => this.#read(id, size, table, at, into, call))
     this.#tables.delete(id)
     this.#tables.set(id, table)
     return this.#read(id, size, table, at, into, call)
@@ -73,21 +75,36 @@ export class Reader {
     if (end > size) throw errno('EIO', 'blob: is shorter than what a file has of it', hex(id))
     const from = at - at % BLOCK, to = Math.min(size, Math.ceil(end / BLOCK) * BLOCK)
     const space = from === at && to === end ? into : Buffer.allocUnsafe(to - from)
+    return then(this.#get(id, space, from, call), (got) => this.#give(id, got, from, table, at, into))
+  }
+  /** Checks what was read from `from` on, and gives what was asked for. */
+  #give(id: string, got: Uint8Array, from: number, table: Buffer, at: number, into: Uint8Array): void {
+    for (let p = 0; p < got.length; p += BLOCK) {
+      if (crc32(got.subarray(p, Math.min(p + BLOCK, got.length))) !== table.readUInt32BE(4 * ((from + p) / BLOCK))) throw errno('EIO', `blob: the checksum of the block at ${from + p} is wrong`, hex(id))
+    }
+    if (got.buffer !== into.buffer || got.byteOffset !== into.byteOffset) into.set(got.subarray(at - from, at - from + into.length))
+  }
+  /** The same where the checksums come soon after: in one read. */
+  #both(id: string, size: number, at: number, into: Uint8Array, call?: Call): Awaitable<void> {
+    if (at + into.length > size) throw errno('EIO', 'blob: is shorter than what a file has of it', hex(id))
+    const from = at - at % BLOCK, space = Buffer.allocUnsafe(size + 4 * Math.ceil(size / BLOCK) + HEAD - from)
     return then(this.#get(id, space, from, call), (got) => {
-      for (let p = 0; p < got.length; p += BLOCK) {
-        if (crc32(got.subarray(p, Math.min(p + BLOCK, got.length))) !== table.readUInt32BE(4 * ((from + p) / BLOCK))) throw errno('EIO', `blob: the checksum of the block at ${from + p} is wrong`, hex(id))
-      }
-      if (got.buffer !== into.buffer || got.byteOffset !== into.byteOffset || space !== into) into.set(got.subarray(at - from, end - from))
+      const table = this.#keep(id, size, Buffer.from(got.subarray(size - from)))
+      this.#give(id, got.subarray(0, Math.min(size, Math.ceil((at + into.length) / BLOCK) * BLOCK) - from), from, table, at, into)
     })
   }
   async #load(id: string, size: number): Promise<Buffer> {
-    const length = 4 * Math.ceil(size / BLOCK), all = Buffer.from(await this.#get(id, Buffer.allocUnsafe(length + HEAD), size))
+    return this.#keep(id, size, Buffer.from(await this.#get(id, Buffer.allocUnsafe(4 * Math.ceil(size / BLOCK) + HEAD), size)))
+  }
+  /** Checks and keeps what comes behind the data. */
+  #keep(id: string, size: number, all: Buffer): Buffer {
+    const length = 4 * Math.ceil(size / BLOCK)
     const right = MAGIC.equals(all.subarray(length, length + 8)) && crc32(all.subarray(0, length + 48)) === all.readUInt32BE(length + 48)
     if (!right) throw errno('EIO', 'blob: its checksums are damaged', hex(id))
     if (all.toString('latin1', length + 24, length + 40) !== id || all.readUInt32BE(length + 40) !== size || !this.uuid.equals(all.subarray(length + 8, length + 24))) throw errno('EIO', 'blob: is another one', hex(id))
     const table = all.subarray(0, length)
+    if (!this.#tables.has(id)) this.#room -= all.length
     this.#tables.set(id, table)
-    this.#room -= all.length
     for (const [other, { length }] of this.#tables) {
       if (this.#room >= 0) break
       this.#tables.delete(other)

@@ -22,7 +22,7 @@ import type { Extent, Inode } from './values.ts'
 /** Offsets are numbers. */
 const MAX_SIZE = Number.MAX_SAFE_INTEGER
 /** Data that an inode has itself, and the longest write that goes to the journal, bytes. */
-const SMALL = 2048, SHORT = 65536
+const SMALL = 2048, SHORT = 49152
 /** Extents of a chunk: before it takes more it is written anew as a whole. */
 const MOST = 4096
 

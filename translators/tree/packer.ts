@@ -15,6 +15,8 @@ import { encodeBlobInfo } from './values.ts'
 const MOST = 256
 /** Blobs are merged when so many bytes are to be won, and full segments may be so many before replies wait. */
 const WORTH = 32 * 2 ** 20, WAITING = 8
+/** Bytes that are looked at in one turn of the loop. */
+const IN_A_TURN = 2 ** 20
 /** After a failure, milliseconds. */
 const AGAIN = 5000
 
@@ -62,10 +64,12 @@ export class Packer {
 
   async #pack(segment: Segment): Promise<void> {
     const keys = new Set<string>()
-    let count = 0
+    let turn = 0
     for (const { bytes, at } of this.instance.journal.scan(segment)) {
       for (const op of decodeOps(bytes, at)) if (op.op === SLICE) keys.add(chunkKey(op.t, op.ino, op.chunk))
-      if (++count % 1000 === 0) await new Promise(setImmediate)
+      if ((turn += bytes.length) < IN_A_TURN) continue
+      turn = 0
+      await new Promise(setImmediate)
     }
     await this.#move(keys, new Set([segment.id]))
   }
@@ -141,9 +145,13 @@ export class Packer {
     const { instance } = this, { chunks, journal, reader } = instance, t = treeOf(ranges[0]!.key)
     const size = ranges.reduce((sum, { len }) => sum + len, 0), data = Buffer.allocUnsafe(size), pieces: Piece[] = [], moves = new Map<string, Moved[]>()
     const id = instance.takeBlob()
-    let at = 0
+    let at = 0, turn = 0
     await instance.reading(async () => {
       for (const range of ranges) {
+        if ((turn += range.len) >= IN_A_TURN) {
+          turn = 0
+          await new Promise(setImmediate)
+        }
         const into = data.subarray(at, at + range.len)
         if (isSegment(range.id)) journal.read(range.id, range.at, into)
         else {
