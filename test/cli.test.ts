@@ -110,7 +110,7 @@ test('an error is one line, and the status says which kind', () => {
     [['ls', '--uid', 'root'], 2, 'ninefold: ls: --uid takes a number, not "root". A user by name is --user. See: ninefold ls --help\n'],
     [['ls', '--uid', '1', '--user', 'x'], 2, 'ninefold: ls: --user and --uid exclude each other. See: ninefold ls --help\n'],
     [['ls', '--server', 'unix:/x', '--server', 'here'], 2, 'ninefold: ls: "here" is no server\'s address. Write unix:SOCKET or tcp://HOST:PORT. See: ninefold ls --help\n'],
-    [['lss'], 2, 'ninefold: no verb "lss". Did you mean "ls"? There are: serve, schema, create-translator, ls, stat, cat, put, get, rm, mkdir, mv, ln, key, xattr, settrans, showtrans, fsysopts, snapshot, gc, reload, explain, top, mount, umount, bench, events, version, completion. See: ninefold --help\n'],
+    [['lss'], 2, 'ninefold: no verb "lss". Did you mean "ls"? There are: serve, schema, create-translator, ls, stat, cat, put, get, rm, mkdir, mv, ln, key, xattr, settrans, showtrans, fsysopts, snapshot, gc, fsck, reload, explain, top, mount, umount, bench, events, version, completion. See: ninefold --help\n'],
     [['rm', '-r', ''], 1, 'ninefold: rm: "": No such file or directory\n'],
     [[], 2, 'ninefold: a verb is missing. See: ninefold --help\n'],
     [['ls', '--server', 'unix:/nowhere.sock'], 1, 'ninefold: ls: unix:/nowhere.sock: No such file or directory. Is it running? Start it: ninefold serve, or name another: --server\n'],

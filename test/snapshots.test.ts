@@ -167,4 +167,12 @@ test('diff tells what was added, removed, renamed and changed, and nothing of wh
   assert.equal(await lines('snapshot diff /vault a'), [...first, 'added /later'].sort())
   assert.match(await verb('gc /vault'), /^blobs=0 bytes=0\n$/)
 }))
+test('fsck says over the control tree that nothing is wrong, and gc that nothing is to be dropped', () => served(async ({ root, verb }) => {
+  const vault = await root.walk('vault')
+  await put(vault, 'a', 'first')
+  await verb('snapshot create /vault one')
+  await put(vault, 'a', 'second')
+  assert.match(await verb('fsck -d /vault'), /^files=2 keys=\d+ blobs=0 bytes=0 problems=0 lost=0\n$/)
+  assert.match(await verb('gc /vault'), /blobs=0/)
+}))
 test.run()

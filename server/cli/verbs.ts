@@ -196,6 +196,12 @@ export function verbs(y: Argv, width: number): Argv {
       .positional('path', one('where it is mounted'))
       .example('ninefold gc /vault', ''),
     async (args) => (await import('./snapshot.ts')).gc(at(args), args.path))
+    .command('fsck <path>', 'check that a tree is as it should be, while it is in service', (y) => governs(y)
+      .positional('path', one('where it is mounted'))
+      .option('data', { type: 'boolean', default: false, describe: 'read all data as well, and check it' })
+      .option('json', json)
+      .example('ninefold fsck --data /vault', ''),
+    async (args) => (await import('./snapshot.ts')).fsck(at(args), args.path, { data: args.data, json: args.json }))
 
     .command('reload [file]', 'have the server read its config again', (y) => governs(y)
       .positional('file', { type: 'string', describe: 'another config, from here on' })

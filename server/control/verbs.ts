@@ -104,6 +104,11 @@ const verbs = {
     await mounts.tell(pathOf(words), ['gc'], (line) => { answer += `${line.map(quote).join(' ')}\n` })
     return answer
   },
+  async fsck(words: Words, { mounts }: Governed): Promise<string> {
+    const { flags } = flagsOf(words, 'fsck', ['d'], []), answer: string[] = []
+    await mounts.tell(pathOf(words), ['fsck', ...flags.has('d') ? ['data'] : []], (line) => answer.push(`${line.map(quote).join(' ')}\n`))
+    return answer.join('')
+  },
   async reload(words: Words, governed: Governed): Promise<string> {
     const { restart, ...applied } = await governed.reload(words.next())
     return lines(applied) + restart.map((key) => `restart ${key}\n`).join('')
