@@ -5,7 +5,7 @@ import type { Log } from '../../translators/options.ts'
 import { Link, rootOf } from './link.ts'
 import { Mount } from './mount.ts'
 import type { MountOptions } from './options.ts'
-import { attachKernel } from './place.ts'
+import { attachKernel, readAhead } from './place.ts'
 
 /** Milliseconds for the kernel to say INIT. */
 const PATIENCE = 10_000
@@ -24,6 +24,7 @@ export async function mount(url: string, dir: string, options: MountOptions, log
       mount.close()
       throw e
     })
+    readAhead(dir, mount.maxWrite)
     return mount
   } catch (e) {
     await link.close()
