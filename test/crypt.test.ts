@@ -1,6 +1,7 @@
 // The node face of crypt, with its child altered by hand: EIO and one line with path and block, and never a wrong byte.
 
 import { spawnSync } from 'node:child_process'
+import { chmodSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
@@ -426,6 +427,20 @@ test('a file has 120 names, and not one more: EMLINK; those that went leave room
   for (let i = 50; i < 120; i++) assert.equal(await get(it.top, `n${i}`), text(''))
   assert.equal(it.lines, [])
   await it.top.close()
+})
+test('who may not lock memory is told that keys may be swapped', () => {
+  const script = `const { crypt } = await import(${JSON.stringify(new URL('../translators/crypt/crypt.js', import.meta.url).href)}), { memory } = await import(${JSON.stringify(new URL('../translators/memory/memory.js', import.meta.url).href)})
+    const say = (fields, message) => console.log(message), log = { debug: say, info: say, warn: say, error: say }
+    await crypt.start(${JSON.stringify(key)}, [await memory({})], { name: 'crypt', log })`
+  const said = (limit: string) => {
+    const lower = process.geteuid?.() === 0 ? 'exec setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all --inh-caps -all' : 'exec'
+    const { stdout, stderr } = spawnSync('/bin/sh', ['-c', `ulimit -l ${limit}; ${lower} "$0" --input-type=module -e "$1"`, process.execPath, script], { encoding: 'utf8' })
+    return stdout + stderr
+  }
+  chmodSync(folder, 0o755)
+  for (const file of ['key', 'secret']) chmodSync(join(folder, file), 0o644)
+  assert.match(said('0'), /^crypt: keys may be swapped/)
+  assert.is(said('64'), '')
 })
 test('statfs is the child\'s, with names of 255 bytes', async () => {
   const it = await pair(), top = await it.top.attach('')

@@ -7,6 +7,7 @@ import library from 'sodium-native'
 interface Sodium {
   sodium_malloc(size: number): Buffer
   sodium_memzero(memory: Uint8Array): void
+  sodium_mlock(memory: Uint8Array): void
   crypto_generichash(out: Uint8Array, message: Uint8Array, key: Uint8Array): void
   crypto_stream_xchacha20_xor(out: Uint8Array, message: Uint8Array, nonce: Uint8Array, key: Uint8Array): void
   crypto_aead_xchacha20poly1305_ietf_encrypt(out: Uint8Array, message: Uint8Array, ad: Uint8Array | null, none: null, nonce: Uint8Array, key: Uint8Array): number
@@ -22,6 +23,11 @@ export const NONCE = 24, TAG = 16, KEY = 32
 
 /** Memory for keys: never swapped, fenced by pages that fault, zero. It costs three pages and a lock: for keys that live, not for each call. */
 export function locked(size: number): Buffer { const memory = sodium.sodium_malloc(size); wipe(memory); return memory }
+/** Whether memory can be locked: sodium_malloc goes on where it can't (`ulimit -l`), and says nothing. */
+export function canLock(): boolean {
+  try { sodium.sodium_mlock(sodium.sodium_malloc(KEY)) } catch { return false }
+  return true
+}
 export function wipe(memory: Uint8Array): void { sodium.sodium_memzero(memory) }
 
 /** BLAKE2b, keyed: as many bytes as `out` has, 16 to 64. About 1.4 us. */

@@ -6,6 +6,7 @@ import { unlock } from '../keys.ts'
 import type { VolumeKey } from '../keys.ts'
 import { BadOption, path, text, translator } from '../options.ts'
 import type { Log } from '../options.ts'
+import { canLock } from '../sodium.ts'
 import type { Awaitable, Blobs, Node, SnapshotInfo, Translator } from '../translator.ts'
 import { SealedBlobs } from './blobs.ts'
 import { CryptNode, Vault } from './node.ts'
@@ -20,6 +21,7 @@ export const crypt = translator({
     unlock: text({ about: 'where what opens it comes from: file:PATH, env:NAME, command:LINE', default: 'env:NINEFOLD_KEY', reserved: true }),
   },
   async start(options, [child], env) {
+    if (!canLock()) env.log.warn({}, 'crypt: keys may be swapped to disk, for this user may not lock memory. Raise the limit: ulimit -l, or LimitMEMLOCK= of systemd')
     try { return new Crypt(child, await unlock(options['key-file'], options.unlock), env.log) } catch (e) {
       throw e instanceof Error && e.name === 'KeyError' ? new BadOption(`crypt: ${e.message}`) : e
     }
