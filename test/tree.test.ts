@@ -1,6 +1,7 @@
 // What a tree does behind the interface: where data go, what is freed, what is refused.
 
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { isErrno, O } from 'ninep'
@@ -148,6 +149,38 @@ test('on a full child a write is refused, all else works, and what is deleted ma
   await insides(layer).tree.instance.flush()
   await put(layer, 'again', Buffer.alloc(500_000, 1))
   await layer.close()
+})
+test('a full disk under the state refuses changes, loses none, and is forgotten when there is room', async () => {
+  const { state } = folders(), disk = join(state, '..', 'disk'), child = await memory({})
+  mkdirSync(disk)
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=40m', 'none', disk]).status !== 0) return   // only root may
+  try {
+    const make = async (root: Node, name: string) => { await (await made(root, name)).close() }
+    let names = 0
+    {
+      await using layer = await snapshot({ state: join(disk, 'state') }, child)
+      const root = await layer.attach(''), { tree: { instance } } = insides(layer)
+      for (; names < 6000; names++) await make(root, `a${names}`)
+      await instance.flush()
+      const { bsize, bfree } = statfsSync(disk)
+      writeFileSync(join(disk, 'fill'), Buffer.alloc(bsize * (bfree - 120)))
+      let refused = ''
+      for (let i = 0; i < 20_000 && refused === ''; i++) {
+        try { await make(root, `b${i}`); names++ } catch (e) { refused = isErrno(e) ? e.code : String(e) }
+      }
+      assert.is(refused, 'ENOSPC')
+      await instance.flush().then(() => assert.unreachable('there was room'), (e: unknown) => assert.ok(isErrno(e, 'ENOSPC') || isErrno(e, 'EIO'), String(e)))
+      await (await root.walk('a5')).close()
+      rmSync(join(disk, 'fill'))
+      for (let i = 0; i < 100; i++, names++) await make(root, `c${i}`)
+      await instance.flush()
+    }
+    await using again = await snapshot({ state: join(disk, 'state') }, child)
+    await using handle = await (await again.attach('')).open(O.RDONLY)
+    let found = 0
+    await handle.readdir(0n, { add: () => { found++; return true } }, 0)
+    assert.is(found, names)
+  } finally { spawnSync('umount', [disk]) }
 })
 test('a server that was superseded stops, and says so once', async () => {
   const { state } = folders(), child = await memory({}), blobs = await blobsFace(child), said: string[] = []

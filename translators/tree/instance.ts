@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno, isErrno } from 'ninep'
 import { now } from '../clock.ts'
@@ -38,6 +39,8 @@ const RANGE = 65536
 const BEHIND = 32 * 2 ** 20, CHANGES = 8 * 2 ** 20, LATE = 5000
 /** With more than this to be written, bytes, replies wait. */
 const TOO_MUCH = 4 * CHANGES
+/** Bytes that are kept free for the database, once so many records were made; how often it is tried to be opened again, milliseconds. */
+const RESERVE = 8 * 2 ** 20, WITHOUT = 4096, AGAIN = 1000
 /** `async`: how long records may stay in memory, milliseconds. */
 const HELD = 20
 
@@ -68,6 +71,8 @@ export class Instance {
   #syncing: Promise<void> | undefined
   #frozen: { seq: number; files: number; used: number } | undefined
   #timer: NodeJS.Timeout | undefined
+  /** Whether there is a reserve. */
+  #reserved = false
   #pushing: NodeJS.Timeout | undefined
   #doomed: Doomed[] = []
   /** Reads of blobs under way, each with the number of the last record when it began; the oldest first. */
@@ -77,6 +82,8 @@ export class Instance {
   #record: Uint8Array = new Uint8Array()
   /** After LevelDB was written. */
   onFlush: (() => void) | undefined
+  /** The database can't be asked until this settles. */
+  pause: ((open: Promise<void>) => void) | undefined
   /** Whether changes come faster than data can be moved out of the journal: then replies wait. */
   crowded: (() => Promise<void> | undefined) | undefined
   closed = false
@@ -337,10 +344,37 @@ export class Instance {
     const { seq, files, used } = this.#frozen!
     await this.sync()
     await this.#stillOurs()
-    await store.write({ version: VERSION, uuid: this.uuid, applied: seq, files, used, mount: this.#mount })
+    try { await store.write({ version: VERSION, uuid: this.uuid, applied: seq, files, used, mount: this.#mount }) } catch (e) {
+      const open = this.#reopen()
+      this.pause?.(open)
+      await open
+      throw e
+    }
     this.applied = seq
+    await this.#keepReserve()
     this.onFlush?.()
     await this.#drop()
+  }
+  /** Until the database is open again there is nothing that could be answered. */
+  async #reopen(): Promise<void> {
+    await rm(this.#spare, { force: true })
+    this.#reserved = false
+    for (let tries = 0; !this.closed; tries++) {
+      try { return await this.store.reopen() } catch (err) {
+        if (tries === 0) this.setting.log.error({ tree: this.setting.dir, err }, 'the database can\'t be opened again for now: all wait until it can')
+      }
+      await new Promise((resolve) => setTimeout(resolve, AGAIN).unref())
+    }
+  }
+  get #spare(): string { return join(this.setting.dir, 'reserve') }
+  /** Room that nobody else can take, so that a full disk does not keep the database from being opened again. A small tree has none. */
+  async #keepReserve(): Promise<void> {
+    if (this.#reserved || this.applied < WITHOUT) return
+    this.#reserved = true
+    try { await writeFile(this.#spare, Buffer.alloc(RESERVE)) } catch {
+      this.#reserved = false
+      await rm(this.#spare, { force: true })
+    }
   }
   /** ESTALE, and no more changes: another server has taken over what is below. */
   async #stillOurs(): Promise<void> {

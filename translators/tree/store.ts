@@ -32,7 +32,7 @@ class Generation {
 export type Database = ClassicLevel<Buffer, Buffer>
 /** LevelDB in a folder; cache: bytes. */
 export function levelDB(path: string, cache: number): Database {
-  return new ClassicLevel(path, { keyEncoding: 'buffer', valueEncoding: 'buffer', cacheSize: cache, writeBufferSize: 16 * 2 ** 20, compression: true })
+  return new ClassicLevel(path, { keyEncoding: 'buffer', valueEncoding: 'buffer', cacheSize: cache, writeBufferSize: 4 * 2 ** 20, compression: true })
 }
 
 export class Store {
@@ -95,6 +95,11 @@ export class Store {
       throw errno(/No space left/.test(message) ? 'ENOSPC' : 'EIO', `tree: ${this.db.location}: ${message}`, undefined, e)
     }
     this.#frozen = null
+  }
+  /** After a failed write LevelDB refuses all others until it was opened anew, which takes room as well; what could not be written is kept. */
+  async reopen(): Promise<void> {
+    if (this.db.status === 'open') await this.db.close()
+    await this.open()
   }
   get writing(): boolean { return this.#frozen !== null }
 

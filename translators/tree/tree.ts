@@ -56,6 +56,11 @@ export class Tree {
   constructor(readonly instance: Instance, readonly t: number) {
     this.volume = { label: `tree:${instance.uuid.toString('hex')}:${t}` }
     this.epochs = new Epochs(this)
+    instance.pause = (open) => {
+      if (this.gate) return
+      const gate = this.gate = open.finally(() => { if (this.gate === gate) this.gate = null })
+      gate.catch(() => {})
+    }
     this.files = new Files(KEPT, (ino) => this.#load(ino))
     this.files.retain(this.files.get(ROOT))
   }
