@@ -139,7 +139,7 @@ export class Instance {
     await this.setting.blobs.sync()
     await store.write({ ...meta, applied: journal.seq, files: this.files, used: this.used, mount: this.#mount })
     this.applied = journal.seq
-    this.#timer = setInterval(() => { if (this.store.dirty) this.flush().catch(() => {}) }, LATE).unref()
+    this.#timer = setInterval(() => { if (this.store.dirty && !this.#failed) this.flush().catch(() => {}) }, LATE).unref()
   }
   /** The child is ours, or says whose it is. */
   async #claim(fresh: boolean): Promise<void> {
