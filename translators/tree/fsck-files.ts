@@ -57,7 +57,7 @@ async function inode(check: Check, { t, state }: TreeInfo, ino: number, streams:
     seen = value
     if (value.length === 8) continue
     v = attempt(() => decodeInode(value))
-    if (v && !(v.mode & S.IFMT && typeName[v.mode & S.IFMT])) v = undefined
+    if (v && (v.mode > 0xffff || !typeName[v.mode & S.IFMT])) v = undefined
     if (!v) { damaged = true; await check.report('lost', k, 'the inode is damaged', where) }
   }
   const gone = !v && !damaged
@@ -138,7 +138,7 @@ async function inode(check: Check, { t, state }: TreeInfo, ino: number, streams:
   } else if (nlink > 1) await wrong(`the file has one name, and says ${nlink}`, { nlink: 1 })
   if (names > 0 && !(flags & NAMES)) await wrong('the file has several names, and does not say so')
   if (ino === state.root) {
-    if (!isDir || parent !== ino) await wrong('the root is no directory, or not its own parent')
+    if (!isDir || parent !== ino || cookie !== 0) await wrong('the root is no directory, or not its own parent')
   } else if (nlink > 0 && !(flags & NAMES)) {
     await lookups.ask([entryKey(t, parent, cookie)], async ([there]) => {
       if (!there || attempt(() => decodeEntry(there))?.ino === ino) {

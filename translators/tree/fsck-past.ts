@@ -100,7 +100,7 @@ async function gone(check: Check, { t, state }: TreeInfo, dead: Tally, lookups: 
       if (now && now.length >= 4 && now.readUInt32BE(0) <= last) await check.report('wrong', key, `two entries have the cookie ${cookie} in epoch ${last}`, where)
       const dent = then && attempt(() => decodeDent(then))
       if (!dent) await check.report('lost', name, 'a name of a snapshot is listed, and is not found', where)
-      else if (dent.ino !== entry.ino || dent.cookie !== cookie || dent.birth !== entry.birth) await check.report('wrong', key, 'a name of a snapshot is listed as another than it is found', where)
+      else if (dent.ino !== entry.ino || dent.cookie !== cookie || dent.type !== entry.type || dent.birth !== entry.birth) await check.report('wrong', key, 'a name of a snapshot is listed as another than it is found', where)
     })
   }
 }

@@ -31,7 +31,7 @@ const over = (db: Database, snapshot: Snapshot): Pick<View, 'range' | 'get'> => 
 
 /** f over the state that LevelDB has now, all changes before in it. What dies meanwhile is kept until it is done. */
 export async function viewing<T>(instance: Instance, f: (view: View) => Promise<T>): Promise<T> {
-  await instance.flush()
+  await instance.settle()
   return instance.reading(async () => {
     const { store, journal } = instance, snapshot = store.db.snapshot()
     try {

@@ -327,6 +327,11 @@ export class Instance {
   }
   #check(): void { if (this.#failed) throw this.#failed }
 
+  /** Brings LevelDB up to date with all changes before this call. A flush that is under way may have begun before the last of them. */
+  async settle(): Promise<void> {
+    await this.#flushing?.catch(() => {})
+    await this.flush()
+  }
   /** Brings LevelDB up to date, and drops what died. */
   flush(): Promise<void> {
     return this.#flushing ??= this.#flush().catch((e: unknown) => {

@@ -30,7 +30,7 @@ export async function restore(tree: Tree, epoch: number, progress: (done: number
     done++
     if (some.size >= PIECE) await go()
   }
-  await tree.instance.flush()                             // so that the ledger is all in one place; what is added from here on is what is done here
+  await tree.instance.settle()                            // so that the ledger is all in one place; what is added from here on is what is done here
   for await (const [line] of store.range(from, to)) await take(line)
   await go()
 }
