@@ -109,7 +109,7 @@ for (const [kind, bytes] of Object.entries(vouched)) {
   test(`a key of kind ${kind} that is altered is noticed`, async () => {
     for (const key of some(kind, 2)) {
       const value = state.keys.get(key)!
-      for (const at of sparse(bytes(value), 4)) {
+      for (const at of sparse(bytes(value).filter((at) => at < value.length), 4)) {
         const altered = Buffer.from(value)
         // of the ranges of numbers: none was given out
         if (kind === 'm') altered.fill(0)
