@@ -67,6 +67,27 @@ native('a file that is open is found again where another client has moved it; on
   assert.match(out, /three\n$/)
 })
 
+native('a lock that another client took first is lost, and the open file with it: EIO, and not two who have it', async () => {
+  await using mount = await stand('posix ./export')
+  const other = await mount.another('other', usual)
+  await mount.must('echo text > file')
+  const holding = mount.sh(`
+    exec 3<> file; flock 3
+    echo > '${mount.home}/has'; while ! test -e '${mount.home}/go'; do sleep 0.1; done
+    cat <&3 2>&1 || true; exec 3>&-; cat file`)
+  while ((await mount.sh(`test -e '${mount.home}/has'`, { cwd: '/' })).status !== 0) await new Promise((done) => setTimeout(done, 50))
+  mount.mount.child.kill('SIGSTOP')                        // it comes late
+  await mount.kill()
+  await mount.restart()
+  const taken = mount.sh(`exec 4<> file; flock 4; echo > '${mount.home}/taken'; while ! test -e '${mount.home}/go'; do sleep 0.1; done`, { cwd: other })
+  while ((await mount.sh(`test -e '${mount.home}/taken'`, { cwd: '/' })).status !== 0) await new Promise((done) => setTimeout(done, 50))
+  mount.mount.child.kill('SIGCONT')
+  await mount.must('> go', { cwd: mount.home })
+  const { out } = await holding
+  assert.match(out, /Input\/output error[^]*text\n$/)
+  assert.is((await taken).status, 0)
+})
+
 native('when the time is up all is EIO, at once, until the server is back', async () => {
   await using mount = await stand('posix ./export', `${usual},reconnect=1s,attr-timeout=0,entry-timeout=0`)
   await mount.must('echo text > file')
