@@ -117,6 +117,7 @@ export class Epochs {
       const epoch = this.find(name), { tree } = this
       let open!: () => void
       tree.gate = new Promise((resolve) => { open = resolve })
+      tree.era++
       try {
         const change = tree.change()
         change.put(intentKey(tree.t, ROLLBACK), epochBytes(epoch))

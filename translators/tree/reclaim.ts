@@ -10,13 +10,17 @@ import { MANY } from './tree.ts'
 import type { Tree } from './tree.ts'
 import { CUT } from './values.ts'
 
+/** A rollback made the file another meanwhile: what is to be deleted of it is found anew. */
+class Superseded extends Error {}
 /** Deletes the chunks of a file from one on, some with each record. */
 async function deleteChunks(tree: Tree, file: File, from: number): Promise<void> {
   const { instance: { store, chunks }, t } = tree, { ino } = file
+  const { era } = tree
   const begin = chunkKey(t, ino, from), end = afterPrefix(inodePrefix(t, 'K', ino))
   let some: number[] = []
   const go = async () => {
-    while (tree.gate) await tree.gate
+    while (tree.gate && tree.era === era) await tree.gate
+    if (tree.era !== era) throw new Superseded()
     const change = tree.change()
     let gone = 0
     for (const chunk of new Set(some.splice(0))) {               // one that has changed may be in LevelDB as well
@@ -49,10 +53,12 @@ export function cutting(tree: Tree, file: File): Promise<void> | null {
 /** Finishes a truncate. */
 export function cut(tree: Tree, file: File): Promise<void> {
   return file.cutting ??= (async () => {
+    const { era } = tree
     tree.files.retain(file)
     try {
       const from = tree.instance.store.get(cutKey(tree.t, file.ino))
       if (from) await deleteChunks(tree, file, from.readUInt32BE(8))
+      if (tree.era !== era) throw new Superseded()
       const change = tree.change()
       change.remove(cutKey(tree.t, file.ino))
       change.inode(file, { ...file.v, flags: file.v.flags & ~CUT })
@@ -73,7 +79,7 @@ export async function reclaim(tree: Tree, file: File): Promise<void> {
   else tree.files.release(file)                           // the next start tries again
 }
 function leave(tree: Tree, file: File, err: unknown): void {
-  if (!tree.instance.closed) tree.instance.setting.log.warn({ ino: file.ino, err }, 'data that are not needed could not be deleted: the next start tries again')
+  if (!tree.instance.closed && !(err instanceof Superseded)) tree.instance.setting.log.warn({ ino: file.ino, err }, 'data that are not needed could not be deleted: the next start tries again')
 }
 
 /** Goes on with what an end interrupted. */

@@ -53,6 +53,8 @@ export class Tree {
   readonly epochs: Epochs
   /** While all of it is made another, nobody sees anything. */
   gate: Promise<void> | null = null
+  /** Counts rollbacks: what was being deleted before one may be needed after it. */
+  era = 0
   constructor(readonly instance: Instance, readonly t: number) {
     this.volume = { label: `tree:${instance.uuid.toString('hex')}:${t}` }
     this.epochs = new Epochs(this)
