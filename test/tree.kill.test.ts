@@ -37,8 +37,9 @@ async function killed(state: string, data: string, seed: number, after: number, 
 }
 
 const test = suite('tree kill')
-for (let i = 0; i < count; i++) {
-  const seed = first + i, below = dice(seed * 7919), durability = i % 3 === 0 ? 'sync' : 'group'
+// 1094: a large file without a name is being reclaimed when a rollback brings the name back.
+for (const [i, seed] of [1094, ...Array.from({ length: count }, (_, i) => first + i)].entries()) {
+  const below = dice(seed * 7919), durability = i % 3 === 1 ? 'sync' : 'group'
   test(`seed ${seed}, durability=${durability}`, async () => {
     const dir = join(base, String(i)), state = join(dir, 'state'), data = join(dir, 'data'), model = new Model()
     mkdirSync(data, { recursive: true })
