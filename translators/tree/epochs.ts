@@ -203,7 +203,7 @@ export class Epochs {
     change.delete(snapshotKey(t, epoch))
     change.delete(intentKey(t, DELETE))
     await change.commit()
-    await instance.flush()                                // so that what died is dropped
+    await instance.settle()                               // so that it survives power loss, and what died is dropped
   }
   async #any(list: number): Promise<boolean> {
     const { store } = this.tree.instance, from = deadKey(this.tree.t, list, 0, ''), to = deadKey(this.tree.t, list + 1, 0, '')
