@@ -199,6 +199,11 @@ export class Mounts {
     const file = await this.#node(path)
     try { return await this.passive.state(file) } finally { file.release() }
   }
+  /** The layers that the record of the node at a path runs; none: it runs none. ENOENT */
+  async recordedLayers(path: string): Promise<Layer[]> {
+    const file = await this.#node(path)
+    try { return this.passive.layers(file).map(layerOf) } finally { file.release() }
+  }
 
   async #node(path: string): Promise<File> {
     try { return await this.namespace.find(path) } catch (e) { throw isErrno(e, 'ENOENT') ? errno('ENOENT', `${path}: there is no file that could have a record`) : e }

@@ -15,7 +15,7 @@ import { BadOption, duration, parseOptions, translator } from '../translators/op
 import type { Log, Option, Values } from '../translators/options.ts'
 import type { Awaitable, Node, Owner, Translator, Volume } from '../translators/translator.ts'
 import { failing } from './failing.ts'
-import type { Instances } from './instances.ts'
+import type { Instance, Instances } from './instances.ts'
 import type { Limits } from './limits.ts'
 import type { File, Mount, Namespace } from './namespace.ts'
 import { isOutside } from './outside.ts'
@@ -68,8 +68,9 @@ interface Noted { readonly owner: number; readonly path: string }
 
 /** A translator that stands over a file that fids name, by its record. It holds the file. */
 export class Active {
-  /** What is entered: null while it starts. */
+  /** What is entered, and the outermost layer of it: null while it starts. */
   mount: Mount | null = null
+  top: Instance | null = null
   starting: Promise<void> | null = null
   error: Error | null = null
   failures = 0
@@ -195,7 +196,7 @@ export class Passive {
       active.owner = owner.uid
       active.holds = held(stack)
       await this.#admit(active)
-      this.#stand(active, await within(this.#started(`passive ${active.slot}`, stack, owner), timeout, 'did not start', (late) => {
+      this.#stand(active, await within(this.#started(`passive ${active.slot}`, stack, owner), timeout, 'did not start', ({ mount: late }) => {
         late.retire()
         late.root!.release()
       }))
@@ -211,7 +212,7 @@ export class Passive {
       this.#stand(active, await this.#started('passive', { factory, options: {}, children: [] }))
     }
   }
-  async #started(path: string, stack: Stack, { uid, gid }: Owner = { uid: 0, gid: 0 }): Promise<Mount> {
+  async #started(path: string, stack: Stack, { uid, gid }: Owner = { uid: 0, gid: 0 }): Promise<{ mount: Mount; top: Instance }> {
     const top = await this.instances.start(this.instances.plan(path, stack, null, { uid, gid })), mount = this.namespace.mount(top.name, top.lease())
     try {
       mount.root = await mount.adopt(await mount.face.attach(''))
@@ -220,7 +221,7 @@ export class Passive {
       throw e
     }
     mount.volatile = [...top.all()].some(({ factory }) => factory.definition.volatile)
-    return mount
+    return { mount, top }
   }
   /**
    * Lets one more run, by a slot that was let go long ago, for what is cached by its numbers. Where there are as many as there may be, of its owner or of all, one that
@@ -247,9 +248,10 @@ export class Passive {
     this.#running.delete(active)
     active.slot = null
   }
-  #stand(active: Active, mount: Mount): void {
+  #stand(active: Active, { mount, top }: { mount: Mount; top: Instance }): void {
     mount.over = active
     active.mount = mount
+    active.top = top
     active.used = Date.now()
   }
   /** Takes away what told that it failed, so that it is tried again. */
@@ -400,6 +402,12 @@ export class Passive {
     }
     const state = !active ? 'stopped' : active.error ? 'failed' : active.mount ? 'running' : 'starting'
     return { stack, state, fids: active?.mount ? [...active.mount.fids()].length : 0, ...(active?.error ? { error: active.error.message } : {}) }
+  }
+
+  /** The layers that run by the record of a file, the outermost first; none: they do not run. */
+  layers(file: File): readonly Instance[] {
+    const { active } = file.underlying
+    return active?.mount && !active.error ? [...active.top!.all()] : []
   }
 
   /** All that are recorded. Starts none of them. */

@@ -164,8 +164,8 @@ test('what is written to ctl is done, and its answer read by the same fid; a fai
   await ctl.write(Buffer.from('fsysopts /c size=3MiB'), 0)
   assert.is(await text(21), 'changed /c\n')
   assert.match(await read(root, 'namespace'), /^settrans -a '\/a b' rot13 \| memory size=1MiB\nsettrans -a \/c memory size=3MiB$/m)
-  await refused('setrans /x memory', 'EINVAL', 'no verb "setrans". Did you mean "settrans"? There are: settrans, showtrans, fsysopts, snapshot, gc, fsck, reload.')
-  await refused('\n', 'EINVAL', 'a verb is missing. There are: settrans, showtrans, fsysopts, snapshot, gc, fsck, reload.')
+  await refused('setrans /x memory', 'EINVAL', 'no verb "setrans". Did you mean "settrans"? There are: settrans, showtrans, stats, fsysopts, snapshot, gc, fsck, reload.')
+  await refused('\n', 'EINVAL', 'a verb is missing. There are: settrans, showtrans, stats, fsysopts, snapshot, gc, fsck, reload.')
   await refused('settrans', 'EINVAL', 'PATH is missing')
   await refused('settrans /x', 'EINVAL', 'STACK is missing. -g sends away what is mounted at /x')
   await refused('settrans x memory', 'EINVAL', '"x" is not absolute. Write "/x".')
@@ -369,8 +369,11 @@ test('explain and top tell what each layer does', async () => {
   assert.match(await ok(server, 'explain', '/t/d/../file'), /^\/t\/d\/\.\.\/file leads to \/t\/file\n/)
   await ok(server, 'ln', '-s', '/loop', '/loop')
   assert.is((await cli(server, ['explain', '/loop/x'])).err, 'ninefold: explain: /loop/x: Too many levels of symbolic links\n')
-  const { given, path: real, passive } = JSON.parse(await ok(server, 'explain', '--json', '/link/d')) as { given: string; path: string; passive: unknown }
-  assert.equal([given, real, passive], ['/link/d', '/t/d', [{ path: '/t/d', stack: 'rot13 shift=1', state: 'running' }]])
+  await ok(server, 'put', at('hello'), '/t/d/turned')
+  assert.match(await ok(server, 'explain', '/t/d/turned'), /\n\nthe passive translator of \/t\/d:\nLAYER +CALL +[^]*\n0 rot13 [^]*\n +write +1 +0 +5 B [^]*\n1 node [^]*\n +write +1 +0 +5 B /)
+  const { given, path: real, passive } = JSON.parse(await ok(server, 'explain', '--json', '/link/d')) as { given: string; path: string; passive: { layers: { name: string; ops: { op: string; calls: number }[] }[] }[] }
+  assert.equal([given, real, passive.map(({ layers, ...rest }) => rest)], ['/link/d', '/t/d', [{ path: '/t/d', stack: 'rot13 shift=1', state: 'running' }]])
+  assert.equal(passive[0]!.layers.map(({ name, ops }) => [name, ops.find(({ op }) => op === 'create')!.calls]), [['rot13', 1], ['node', 1]])
   // load, while top looks
   const client = await connect(server.url), root = await client.attach({}), file = await (await root.walk('t', 'file')).open(O.RDONLY)
   const watching = spawn(bin, ['top', '--json', '--interval', '0.2'], { env: { ...process.env, NINEFOLD_SERVER: server.url }, stdio: ['ignore', 'pipe', 'inherit'] })

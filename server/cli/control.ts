@@ -94,7 +94,10 @@ export interface LayerFigures { readonly layer: number; readonly name: string; r
 /** What the layers of a translator counted, outermost first; null: it has ended. */
 export async function figures(remote: Remote, number: number): Promise<LayerFigures[] | null> {
   const lines = await wordsOf(remote, `/translators/${number}/stats`)
-  if (!lines) return null
+  return lines && figuresOf(lines)
+}
+/** The same, of such lines. */
+export function figuresOf(lines: readonly (readonly string[])[]): LayerFigures[] {
   const layers: (LayerFigures & { readonly ops: OpFigures[] })[] = []
   for (const [layer, name, op, ...rest] of lines) {
     if (layer === undefined || name === undefined || op === undefined) continue

@@ -1,7 +1,7 @@
 // ninefold explain: which layers serve a path, and what each takes by itself.
 
 import { quote } from '../control/words.ts'
-import { command, fieldsOf, figures, governing, quantile, table, timeOf, translators, wordLines } from './control.ts'
+import { command, fieldsOf, figures, figuresOf, governing, quantile, table, timeOf, translators, wordLines } from './control.ts'
 import type { LayerFigures, OpFigures, Shown } from './control.ts'
 import { Failure, Misuse, failure } from './failure.ts'
 import { escape, print, shown, sizeString } from './format.ts'
@@ -24,18 +24,25 @@ export async function explain(where: Where, path: string, { json }: { json: bool
     print(`${shown(normal)} is served by ${shown(found.path)}, number ${found.number}, ${found.state} since ${found.since}, fids: ${found.fids}`, `    ${shown(found.stack)}`)
     for (const { path, stack, state } of through) print(`    seen through the passive translator of ${shown(path)}, ${state}: ${shown(stack)}`)
     print('')
-    const rows = layers.flatMap(({ layer, name, ops }) => [...ops].sort((a, b) => b.calls - a.calls).map((op, i) => [i === 0 ? `${layer} ${name}` : '', op.op, String(op.calls), String(op.errors), op.bytes > 0 ? sizeString(op.bytes) : '', ...timesOf(op)]))
-    for (const { layer, name, ops } of layers) if (ops.length === 0) rows.push([`${layer} ${name}`, 'no calls yet'])
-    print(...table(['LAYER', 'CALL', ' CALLS', ' ERRORS', ' BYTES', ' OWN MEAN', ' HALF BELOW', ' 99 % BELOW'], rows))
+    print(...costs(layers))
+    for (const { path, layers } of through) if (layers.length > 0) print('', `the passive translator of ${shown(path)}:`, ...costs(layers))
   })
 }
+/** What was called in each layer, and what that took. */
+function costs(layers: readonly LayerFigures[]): string[] {
+  const rows = layers.flatMap(({ layer, name, ops }) => [...ops].sort((a, b) => b.calls - a.calls).map((op, i) => [i === 0 ? `${layer} ${name}` : '', op.op, String(op.calls), String(op.errors), op.bytes > 0 ? sizeString(op.bytes) : '', ...timesOf(op)]))
+  for (const { layer, name, ops } of layers) if (ops.length === 0) rows.push([`${layer} ${name}`, 'no calls yet'])
+  return table(['LAYER', 'CALL', ' CALLS', ' ERRORS', ' BYTES', ' OWN MEAN', ' HALF BELOW', ' 99 % BELOW'], rows)
+}
+/** A record on the way to a path. layers: of what it runs. */
+interface Through { readonly path: string; readonly stack: string; readonly state: string; readonly layers: readonly LayerFigures[] }
 /** The records on the way from a mount to a path, outermost first. */
-async function passives(where: Where, mount: string, path: string): Promise<{ path: string; stack: string; state: string }[]> {
-  const found: { path: string; stack: string; state: string }[] = [], names = namesOf(path)
+async function passives(where: Where, mount: string, path: string): Promise<Through[]> {
+  const found: Through[] = [], names = namesOf(path)
   for (let length = namesOf(mount).length + 1; length <= names.length; length++) {
     const at = `/${names.slice(0, length).join('/')}`
     const [line] = wordLines(await command(where, `showtrans ${quote(at)}`).catch((e: unknown) => { if (e instanceof Failure) return ''; throw e })), { stack, state = '' } = fieldsOf(line ?? [])
-    if (stack !== undefined) found.push({ path: at, stack, state })
+    if (stack !== undefined) found.push({ path: at, stack, state, layers: figuresOf(wordLines(await command(where, `stats ${quote(at)}`))) })
   }
   return found
 }

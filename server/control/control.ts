@@ -2,8 +2,6 @@
 
 import { O, errno } from 'ninep'
 import { formatValue } from '../stack.ts'
-import { bounds } from '../../translators/meter.ts'
-import type { OpStats } from '../../translators/meter.ts'
 import type { Stream } from '../../translators/synthetic.ts'
 import type { Translator } from '../../translators/translator.ts'
 import type { Fid } from '../fid.ts'
@@ -14,6 +12,7 @@ import type { Events } from './events.ts'
 import type { Journal } from './journal.ts'
 import { told as telling, text, treeOf } from './tree.ts'
 import type { Entry } from './tree.ts'
+import { statsOf } from './stats.ts'
 import { HELP, obey, told } from './verbs.ts'
 import type { Governed } from './verbs.ts'
 import { pairs, quote } from './words.ts'
@@ -54,7 +53,7 @@ export function controlTree(server: Shown): Promise<Translator> {
         options: text(() => lines(standing(n).layers.flatMap(({ name, options, live }, i) => [
           `${i} ${name}`, ...Object.entries(options).map(([key, value]) => `${i} ${name} ${key}=${quote(formatValue(value))}${live.includes(key) ? ' live' : ''}`),
         ]))),
-        stats: text(() => lines(standing(n).layers.flatMap(({ name, meter }, i) => meter ? [`${i} ${name} pending=${meter.pending}`, ...[...meter].map((op) => `${i} ${name} ${op.op} ${opStats(op)}`)] : []))),
+        stats: text(() => lines(statsOf(standing(n).layers))),
         state: text(() => {
           const { path, state, since, fids, layers } = standing(n)
           return lines([pairs({ path, state, since: since.toISOString(), fids, layers: layers.length })])
@@ -94,12 +93,6 @@ async function* records({ passive }: Mounts): AsyncGenerator<string> {
 }
 
 function lines(all: readonly string[]): string { return all.map((line) => `${line}\n`).join('') }
-
-/** Seconds as decimals, so that anything can read them. */
-function opStats({ calls, errors, bytes, timed, total, own, buckets }: OpStats): string {
-  const filled = buckets.flatMap((count, i) => count > 0 ? [`${bounds[i] === Infinity ? 'inf' : bounds[i]!.toFixed(6)}:${count}`] : [])
-  return pairs({ calls, errors, bytes, timed, total: total.toFixed(9), own: own.toFixed(9), buckets: filled.length > 0 ? filled.join(',') : undefined })
-}
 
 /** A path of the namespace, or of what is below a mount the mount. */
 function placeOf({ place, mount }: File): string { return place?.path ?? `${mount.path} (below)` }

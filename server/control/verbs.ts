@@ -6,6 +6,7 @@ import { BadOption, nearest } from '../../translators/options.ts'
 import { checkPath } from '../config.ts'
 import type { Applied, How, Mounts } from '../mounts.ts'
 import type { Stack } from '../stack.ts'
+import { statsOf } from './stats.ts'
 import { typed } from '../typed.ts'
 import { until } from '../waiting.ts'
 import { Words, pairs, quote } from './words.ts'
@@ -22,9 +23,11 @@ export interface Governed {
 
 export const HELP = `settrans [-a] [-p] [-g] [-f] [--timeout=SECONDS] PATH [STACK]
 showtrans PATH
+stats PATH
 fsysopts [--layer=N] PATH KEY=VALUE...
 snapshot create|delete|list|rename|hold|release|diff|rollback PATH [NAME] [TO]
 gc PATH
+fsck [-d] PATH
 reload [FILE]
 `
 
@@ -77,6 +80,9 @@ const verbs = {
   async showtrans(words: Words, { mounts }: Governed): Promise<string> {
     const path = pathOf(words), recorded = await mounts.recorded(path).catch((e: unknown) => { throw isErrno(e, 'ENOENT') ? errno('ENOENT', `${path}: nothing is mounted there`) : e })
     return recorded ? `${pairs({ path, state: recorded.state, fids: recorded.fids, error: recorded.error, stack: recorded.stack })}\n` : ''
+  },
+  async stats(words: Words, { mounts }: Governed): Promise<string> {
+    return statsOf(await mounts.recordedLayers(pathOf(words))).map((line) => `${line}\n`).join('')
   },
   async fsysopts(words: Words, { mounts }: Governed): Promise<string> {
     const { values } = flagsOf(words, 'fsysopts', [], ['layer'])
