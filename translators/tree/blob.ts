@@ -127,11 +127,14 @@ export class Reader {
   async verify(id: string, size: number): Promise<void> {
     const into = Buffer.allocUnsafe(Math.min(size, 2 ** 20))
     for (let at = 0; at < size; at += into.length) await this.read(id, size, at, into.subarray(0, Math.min(into.length, size - at)))
+    await this.pieces(id, size)
   }
   /** Whose its data were. */
   async pieces(id: string, size: number): Promise<Piece[]> {
     const length = 4 * Math.ceil(size / BLOCK), head = await this.#get(id, Buffer.allocUnsafe(HEAD), size + length)
-    const count = Buffer.from(head).readUInt32BE(44), b = Buffer.from(await this.#get(id, Buffer.allocUnsafe(PIECE * count + 4), size + length + HEAD))
+    const count = Buffer.from(head).readUInt32BE(44)
+    if (count > size) throw errno('EIO', 'blob: more pieces than bytes', hex(id))
+    const b = Buffer.from(await this.#get(id, Buffer.allocUnsafe(PIECE * count + 4), size + length + HEAD))
     if (crc32(b.subarray(0, PIECE * count)) !== b.readUInt32BE(PIECE * count)) throw errno('EIO', 'blob: the list of its pieces is damaged', hex(id))
     return Array.from({ length: count }, (_, i) => {
       const p = PIECE * i
